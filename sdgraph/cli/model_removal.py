@@ -95,7 +95,7 @@ def _removal_from_cache(name: str) -> Removal | None:
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        cache = scan_cache_dir()
+        cache = scan_cache_dir(cache_folder())
     except CacheNotFound:
         return None
     for repo in cache.repos:

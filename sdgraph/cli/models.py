@@ -61,15 +61,17 @@ def models(
 def check(as_json: Json = False, debug: Debug = False) -> None:
     """Print the files in your model folders that are damaged or cut short.
 
-    Only their headers are read, and compared with their sizes.
+    Only their headers are read, and compared with their sizes. Downloads from the hub that were
+    interrupted are printed, too.
     """
     from sdgraph.formatting import format_count
+    from sdgraph.models.sources.hub_listing import interrupted_problems
 
     from .model_list import missing_folders, model_files
 
     files = model_files(hashes=False)
     damaged = [problem for file in files if (problem := file.problem) is not None]
-    problems = [*missing_folders(), *damaged]
+    problems = [*missing_folders(), *damaged, *interrupted_problems()]
     if as_json:
         print_json([problem.as_data() for problem in problems])
     else:

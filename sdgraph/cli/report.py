@@ -218,7 +218,7 @@ def downloaded_checkpoints() -> Section:
 
     folder = shorten_path(HF_HUB_CACHE)
     try:
-        cache = scan_cache_dir()
+        cache = scan_cache_dir(HF_HUB_CACHE)
     except CacheNotFound:
         title = f"downloaded from the hub: none; they would be kept in {folder}"
         return Section("hub", title, _ON_DISK, (), ())

@@ -90,12 +90,15 @@ def test_an_interrupted_download_is_continued(
     result = fetch(sdgraph, SOURCE)
     assert result.code == 1 and "no such repository or file" in result.err
     assert len(list(cache.rglob("*.incomplete"))) == 1
+    checked = sdgraph("models", "check", toys=False)
+    assert checked.code == 2 and f"`sdgraph models fetch {SOURCE}` goes on" in checked.out
     hub.status = hub.status_after_cut = None
     hub.cut_after = 60_000  # within one fetch it goes on by itself
     result = fetch(sdgraph, SOURCE)
     assert result.code == 0 and "of which 50.4 kB are here" in result.out
     assert {"bytes=50000-", "bytes=110000-"} <= set(hub.ranges)
     assert not list(cache.rglob("*.incomplete"))
+    assert sdgraph("models", "check", toys=False).code == 0
 
 
 def test_content_that_was_changed_on_the_way_is_refused(

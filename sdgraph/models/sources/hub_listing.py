@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sdgraph.errors import Problem
+from sdgraph.formatting import format_bytes
+
 from .hub_errors import hub_error
 
 
@@ -104,6 +107,23 @@ def list_hub_files(source: str, revision: str | None) -> HubListing:
 
 def _hub_file(entry: Any) -> HubFile:
     return HubFile(int(entry.size or 0), entry.lfs.sha256 if entry.lfs is not None else None)
+
+
+def interrupted_problems() -> list[Problem]:
+    """A problem for each repository of which a download was interrupted."""
+    found: dict[str, int] = {}
+    for path in sorted(cache_folder().glob("models--*/blobs/*.incomplete")):
+        source = path.parts[-3].removeprefix("models--").replace("--", "/", 1)
+        found[source] = found.get(source, 0) + _size_of(path)
+    return [
+        Problem(
+            source,
+            f"a download of it was interrupted; {format_bytes(size)} of unfinished files are here",
+            "whole files",
+            f"`sdgraph models fetch {source}` goes on; `sdgraph models remove {source}` removes it",
+        )
+        for source, size in found.items()
+    ]
 
 
 def incomplete_path(blob: Path) -> Path:
