@@ -18,6 +18,7 @@ from tests.support.published_layouts import write_header
 @pytest.fixture
 def comfyui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of ComfyUI, with a checkpoint and a LoRA, that is named as a model folder."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     folder = tmp_path / "ComfyUI"
     write_header(folder / "models/checkpoints/dreamshaper_8.safetensors", header(BASES[0]))
     write_header(folder / "models/loras/style.safetensors", {"a.lora_down.weight": (4, 8)})
