@@ -10,8 +10,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from sdgraph import Checkpoint, Session, run
-from sdgraph.events import Event, Stepped
+from sdgraph import Checkpoint, Session, Store, run
+from sdgraph.events import Event, Loaded, Stepped
 from sdgraph.nodes import Image2Video, Text2Video, Video2Video
 from sdgraph.nodes.diffusion.families import Task, family_of
 from sdgraph.nodes.diffusion.image_to_video import size_like
@@ -139,6 +139,28 @@ def test_it_makes_what_diffusers_makes(
     assert made.fps == fps and len(made) == frames == node.batch_size()
     assert made.frames.std() > 10 and (made.frames == expected).all()
     assert steps[-1] == (count, count)
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("cogvideox", "video-to-video"),
+        ("hunyuan-video", "text-to-video"),
+        ("ltx-video", "frames-to-video"),
+        ("wan2.2-i2v", "image-to-video"),
+    ],
+)
+def test_a_remembered_embedding_gives_the_same_bits_without_a_text_encoder(
+    random_folder: Callable[[str], Path], tmp_path: Path, name: str, task: Task
+) -> None:
+    node = node_for(random_folder(name), task)
+    expected = run(node, session=Session(device="cpu", store=None))
+    run(node.replace(seed=6), session=Session(device="cpu", store=Store(folder=tmp_path)))
+    seen: list[Event] = []
+    session = Session(device="cpu", store=Store(folder=tmp_path))
+    assert run(node, session=session, on_event=seen.append) == expected
+    loads = [event.component for event in seen if isinstance(event, Loaded)]
+    assert loads and not [each for each in loads if "text_encoder" in each or "tokenizer" in each]
 
 
 def test_the_second_denoiser_has_a_guidance_of_its_own(
