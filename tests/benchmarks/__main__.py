@@ -9,12 +9,25 @@ from collections.abc import Iterable
 
 from sdgraph.provenance.record import installed_versions
 
-from . import engine, maps, masks, memory, pictures, results, sharing, startup, sweeps, systems
+from . import (
+    engine,
+    families,
+    maps,
+    masks,
+    memory,
+    pictures,
+    results,
+    sharing,
+    startup,
+    sweeps,
+    systems,
+)
 from .timing import Row
 
 ALL = {
     "engine": engine.rows,
     "systems": systems.rows,
+    "families": families.rows,
     "masks": masks.rows,
     "maps": maps.rows,
     "startup": startup.rows,
