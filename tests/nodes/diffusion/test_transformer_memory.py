@@ -185,6 +185,53 @@ def test_a_step(label: str, images: int, side: int) -> None:
     assert estimated == pytest.approx(measured, rel=0.15)
 
 
+def flux_edit(side: int) -> tuple[Any, Callable[[Any], Any]]:
+    inputs = _packed(1, 2 * (side // 2) ** 2, 64, 512, 4096)
+    inputs |= {"pooled_projections": empty(1, 768), "guidance": empty(1)}
+    return FLUX, lambda module: module(**inputs)
+
+
+def flux2_edit(side: int) -> tuple[Any, Callable[[Any], Any]]:
+    tokens = 2 * (side // 2) ** 2
+    inputs = _packed(1, tokens, 128, 512, 15360)
+    inputs |= {"img_ids": empty(1, tokens, 4), "txt_ids": empty(1, 512, 4)}
+    return FLUX2, lambda module: module(**inputs, guidance=empty(1))
+
+
+def qwen_edit(side: int) -> tuple[Any, Callable[[Any], Any]]:
+    inputs = {
+        "hidden_states": empty(1, (side // 2) ** 2 + 64**2, 64),
+        "encoder_hidden_states": empty(1, 1369 + 200, 3584),
+        "timestep": empty(1),
+        "img_shapes": [[(1, side // 2, side // 2), (1, 64, 64)]],
+    }
+    return QWEN, lambda module: module(**inputs)
+
+
+@pytest.mark.parametrize(
+    ("label", "class_name", "make"),
+    [
+        ("FLUX.1 Kontext", "FluxTransformer2DModel", flux_edit),
+        ("FLUX.2", "Flux2Transformer2DModel", flux2_edit),
+        ("Qwen-Image-Edit", "QwenImageTransformer2DModel", qwen_edit),
+    ],
+)
+@pytest.mark.parametrize("side", [128, 64])
+def test_a_step_with_the_tokens_of_a_picture_that_is_edited(
+    label: str, class_name: str, make: Callable[[int], Any], side: int
+) -> None:
+    import diffusers
+
+    config, call = make(side)
+    module = meta_module(getattr(diffusers, class_name), config, torch.float16)
+    measured = peak(module, lambda: call(module))
+    family = family_called(label)
+    assert family.reference_area is not None
+    area = side**2 + family.reference_area((side * 8) ** 2) // 64
+    estimated = family.denoiser.memory(dict(module.config), 1, area, "float16")
+    assert estimated == pytest.approx(measured, rel=0.15)
+
+
 def family_called(label: str) -> ModelFamily:
     return next(family for family in FAMILIES if family.label == label)
 
