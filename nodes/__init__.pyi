@@ -11,6 +11,7 @@ from .diffusion.text_to_image import Text2Image as Text2Image
 from .diffusion.text_to_video import Text2Video as Text2Video
 from .diffusion.turbo import Turbo as Turbo
 from .diffusion.upscale import Upscale as Upscale
+from .diffusion.variation import Variation as Variation
 from .diffusion.video_to_video import Video2Video as Video2Video
 from .image.compare import Compare as Compare
 from .image.compositing import Blend as Blend
@@ -156,6 +157,7 @@ __all__ = [
     "TrainVae",
     "Turbo",
     "Upscale",
+    "Variation",
     "Video2Video",
     "VideoFromFrames",
 ]

@@ -43,6 +43,7 @@ _NODES_BY_TASK: dict[Task, str] = {
     "depth-to-image": "DepthToImage",
     "edit": "Edit",
     "upscale": "Upscale",
+    "variation": "Variation",
     "text-to-video": "Text2Video",
     "image-to-video": "Image2Video",
     "frames-to-video": "Image2Video with `last`",

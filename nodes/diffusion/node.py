@@ -361,6 +361,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
         *,
         prompt: str,
         negative_prompt: str,
+        seen: Any = None,
         **call: Any,
     ) -> npt.NDArray[np.uint8]:
         """Runs a pipeline and returns its first picture.
@@ -371,6 +372,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
             progress: Called after each step.
             prompt: What the picture shows.
             negative_prompt: What it must not show.
+            seen: The pictures that are read with the prompt, if not those of `image`.
             call: Further arguments of the pipeline's call.
 
         Returns:
@@ -379,6 +381,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
         Raises:
             InvalidValueError: The picture has NaN in it.
         """
+        pictures = seen or call.get("image")
         with quiet_libraries(), self.prepare(pipe, models):
             output = pipe(
                 num_inference_steps=self.chosen_steps,
@@ -386,7 +389,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
                 generator=random_generator(self.seed),
                 **step_callback(pipe, progress),
                 output_type="np",
-                **self.embed_prompts(pipe, models, prompt, negative_prompt, call.get("image")),
+                **self.embed_prompts(pipe, models, prompt, negative_prompt, pictures),
                 **self.family.call_options(self.chosen_steps),
                 **call,
             )

@@ -90,6 +90,7 @@ EXAMPLES: dict[str, list[Example]] = {
     "Crop": [example("box"), example("width", "height", width=None, box=[0, 0, 4, 4])],
     "DepthToImage": [example(changes={**TUNING, "depth": DepthMap(np.eye(8))})],
     "Edit": [example(changes=TUNING)],
+    "Variation": [example(changes=TUNING)],
     "Upscale": [example(changes=TUNING)],
     "Image2Image": [example(changes=TUNING)],
     "Image2Video": [

@@ -78,13 +78,15 @@ _TASKS = {
 }
 """What a pipeline does, by a pattern that is found in its name; the first that fits."""
 
+_VARIATION = ("FluxPriorReduxPipeline", "variation")
+"""A pipeline that another one, which makes the picture, is preceded by."""
+
 _REASONS = {
     "latent upscale": "works on latents, which no port carries",
     "from image embeddings": "needs a prior that no family has",
     "layers": "makes several pictures with transparency, which no node gives",
     "T2I-Adapter": "no node takes T2I-Adapters",
     "ChromaInpaintPipeline": "fails in diffusers 0.42: it reads a setting that Chroma lacks",
-    "FluxPriorReduxPipeline": "no node takes its image encoder",
 }
 """Why a task is not done, where it is not only that no family has the pipeline yet."""
 
@@ -104,7 +106,11 @@ def pairs() -> Iterator[Pair]:
     ours = [(family, task, name) for family in FAMILIES for task, name in family.pipelines.items()]
     for package, label in PACKAGES.items():
         for name in _pipelines_in(package):
-            own = [(family, task) for family, task, other in ours if other == name]
+            own = [
+                (family, task)
+                for family, task, other in ours
+                if (other == name and task != "variation") or (name, task) == _VARIATION
+            ]
             for family, task in own:
                 where = comparison(family, task)
                 yield Pair(family.label, name, task, f"equal bits: {where}" if where else "runs")

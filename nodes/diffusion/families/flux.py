@@ -37,6 +37,7 @@ FLUX = ModelFamily(
         "text-to-image": "FluxPipeline",
         "image-to-image": "FluxImg2ImgPipeline",
         "inpaint": "FluxInpaintPipeline",
+        "variation": "FluxPipeline",
         "controlnet": "FluxControlNetPipeline",
         "controlnet-image": "FluxControlNetImg2ImgPipeline",
         "controlnet-inpaint": "FluxControlNetInpaintPipeline",

@@ -14,6 +14,7 @@ Task = Literal[
     "depth-to-image",
     "edit",
     "upscale",
+    "variation",
     "text-to-video",
     "image-to-video",
     "frames-to-video",

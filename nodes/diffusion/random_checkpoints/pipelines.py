@@ -17,6 +17,8 @@ from .text_encoders import (
     qwen25_vl,
     qwen_image_processor,
     qwen_tokenizer,
+    siglip_image_processor,
+    siglip_vision,
     t5_encoder,
     t5_tokenizer,
 )
@@ -77,6 +79,16 @@ def _flux_kontext() -> Any:
     import diffusers
 
     return diffusers.FluxKontextPipeline(**_flux_components())
+
+
+def _flux_redux() -> Any:
+    import diffusers
+
+    return diffusers.FluxPriorReduxPipeline(
+        image_encoder=siglip_vision(),
+        feature_extractor=siglip_image_processor(),
+        image_embedder=diffusers.pipelines.flux.ReduxImageEncoder(redux_dim=16, txt_in_features=32),
+    )
 
 
 def _stable_diffusion_3() -> Any:
@@ -263,6 +275,7 @@ PIPELINES: Mapping[str, Callable[[], Any]] = {
     "flux": _flux,
     "flux-fill": _flux_fill,
     "flux-kontext": _flux_kontext,
+    "flux-redux": _flux_redux,
     "flux-schnell": _flux_schnell,
     "flux2": _flux2,
     "flux2-klein": lambda: _flux2_klein(distilled=True),

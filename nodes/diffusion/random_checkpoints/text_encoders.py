@@ -219,6 +219,28 @@ def mistral3(layers: int) -> Any:
     return Mistral3ForConditionalGeneration(config).eval()
 
 
+def siglip_vision() -> Any:
+    """An image encoder of SigLIP: 16 wide, 4 tokens of a picture."""
+    from transformers import SiglipVisionConfig, SiglipVisionModel
+
+    config = SiglipVisionConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=14,
+    )
+    return SiglipVisionModel(config).eval()
+
+
+def siglip_image_processor() -> Any:
+    """The image processor of SigLIP for pictures of 28 × 28."""
+    from transformers import SiglipImageProcessorPil
+
+    return SiglipImageProcessorPil(size={"height": 28, "width": 28})
+
+
 def qwen_image_processor() -> Any:
     """The image processor of Qwen's language models, which makes few tokens of a picture."""
     from transformers import Qwen2VLImageProcessorPil

@@ -149,11 +149,8 @@ def components_not_loaded(index: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def is_tokenizer(class_name: Any) -> bool:
-    """Whether a class prepares text for a model.
-
-    A PixtralProcessor prepares pictures too, but a pipeline calls it with text alone.
-    """
-    return "Tokenizer" in str(class_name) or class_name == "PixtralProcessor"
+    """Whether a class prepares text for a model."""
+    return "Tokenizer" in str(class_name)
 
 
 def is_processor(class_name: Any) -> bool:
@@ -162,13 +159,22 @@ def is_processor(class_name: Any) -> bool:
     Of one that prepares text too, such as Qwen2VLProcessor, only the image processor is loaded.
     """
     names = ("Processor", "ProcessorPil", "FeatureExtractor")
-    return str(class_name).removesuffix("Fast").endswith(names) and not is_tokenizer(class_name)
+    return str(class_name).removesuffix("Fast").endswith(names)
+
+
+_LOADED_AS = {
+    # An index names it by the package of diffusers with its pipeline.
+    ("flux", "ReduxImageEncoder"): ("diffusers", "ReduxImageEncoder"),
+    # It prepares pictures too, but its pipeline gives it text alone.
+    ("transformers", "PixtralProcessor"): ("transformers", "AutoTokenizer"),
+}
+"""The library and the class that are loaded for those that an index names."""
 
 
 def components_in(index: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The library and the class of each component that a model index names."""
     return {
-        name: (entry[0], entry[1])
+        name: _LOADED_AS.get((str(entry[0]), str(entry[1])), (entry[0], entry[1]))
         for name, entry in index.items()
         if isinstance(entry, list) and len(entry) == 2 and entry[1] is not None
     }

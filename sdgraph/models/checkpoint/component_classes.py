@@ -96,13 +96,15 @@ _TEXT_ENCODERS = _names(
     """
 )
 
+_EMBEDDERS = _names("ReduxImageEncoder")
+
 _IMAGE_ENCODERS = _names(
     """
     CLIPVisionModel CLIPVisionModelWithProjection Dinov2Model SiglipModel SiglipVisionModel
     """
 )
 
-_TOKENIZERS = frozenset(["PixtralProcessor"]) | frozenset(
+_TOKENIZERS = frozenset(
     f"{stem}{suffix}"
     for stem in _names(
         """
@@ -121,7 +123,7 @@ _PROCESSOR = re.compile(r"[A-Z]\w*(ImageProcessor|FeatureExtractor|Processor)(Fa
 _MODEL = re.compile(r"[A-Z]\w*(Model|For[A-Z]\w*|WithProjection|Encoder|Backbone)|SpeechT5HifiGan")
 """The names of the models of transformers, one of which a checkpoint of a single model may be."""
 
-_DIFFUSERS_MODELS = _DENOISERS | _AUTOENCODERS | _CONTROL_NETWORKS
+_DIFFUSERS_MODELS = _DENOISERS | _AUTOENCODERS | _CONTROL_NETWORKS | _EMBEDDERS
 
 CLASSES: Mapping[str, Mapping[str, frozenset[str] | re.Pattern[str]]] = {
     "denoiser": {"diffusers": _DENOISERS},

@@ -268,8 +268,6 @@ def _cast_by_layer(module: Any, part: ResolvedPart, dtype: str) -> None:
 
 
 def _class(part: ResolvedPart, library: str, name: str) -> Any:
-    if is_tokenizer(name) and "Tokenizer" not in name:
-        name = "AutoTokenizer"  # finds the tokenizer in the folder of a processor
     cls = getattr(import_module(library), name, None)
     if cls is None:
         found = f"the class {name}, which this {library} does not have"

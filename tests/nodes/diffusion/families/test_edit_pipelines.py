@@ -14,7 +14,7 @@ from sdgraph import Checkpoint, Node, Session, Store, run
 from sdgraph.graph import Graph
 from sdgraph.models import resolve_part
 from sdgraph.models.loading.loader import load_part
-from sdgraph.nodes import Edit, LoadImage
+from sdgraph.nodes import Edit, LoadImage, Variation
 from sdgraph.nodes.diffusion.families import Task, family_of, picture_prompts, qwen_image_edit
 from sdgraph.nodes.diffusion.families.picture_prompts import PicturePromptReader, size_of_area
 from sdgraph.nodes.diffusion.inpaint import paste_masked
@@ -149,21 +149,32 @@ def test_prompts_with_pictures_become_the_tokens_of_transformers(
             assert (made[name] == wanted[name]).all(), name
 
 
-def test_a_published_index_names_the_processor_of_text_and_pictures(
+def published(folder: Path, target: Path, **classes: str) -> Path:
+    """A checkpoint with other classes of transformers in its index."""
+    target.mkdir()
+    for path in folder.iterdir():
+        if path.name != "model_index.json":
+            (target / path.name).symlink_to(path)
+    index = json.loads((folder / "model_index.json").read_text())
+    index |= {name: ["transformers", class_name] for name, class_name in classes.items()}
+    (target / "model_index.json").write_text(json.dumps(index))
+    return target
+
+
+def test_a_published_index_names_a_processor_of_text_and_pictures(
     folders: Any, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "published"
-    folder.mkdir()
-    for path in folders("qwen-image-edit").iterdir():
-        (folder / path.name).symlink_to(path)
-    index = json.loads((folder / "model_index.json").read_text())
-    index["processor"] = ["transformers", "Qwen2VLProcessor"]
-    (folder / "model_index.json").unlink()
-    (folder / "model_index.json").write_text(json.dumps(index))
+    folder = published(folders("qwen-image-edit"), tmp_path / "qwen", processor="Qwen2VLProcessor")
     node = node_for("edit", Checkpoint(folder))
     assert isinstance(node, Edit) and not problems_of(node)
     loaded = load_part(resolve_part(node.parts()["processor"]), "float32", "cpu")
     assert type(loaded).__name__ == "Qwen2VLImageProcessorPil"
+    flux2 = Checkpoint(folders("flux2"))
+    folder = published(folders("flux2"), tmp_path / "flux2", tokenizer="PixtralProcessor")
+    session = Session(device="cpu", store=None)
+    node = node_for("text-to-image", Checkpoint(folder))
+    assert not problems_of(node)
+    assert run(node, session=session) == run(node.replace(checkpoint=flux2), session=session)
 
 
 def test_memory_counts_the_tokens_of_the_pictures_that_are_edited(folders: Any) -> None:
@@ -179,3 +190,52 @@ def test_memory_counts_the_tokens_of_the_pictures_that_are_edited(folders: Any) 
         config = family.denoiser_config(checkpoint)
         expected = plain(config, 1, int(ratio * 128**2), "float16")
         assert node.working_memory({}, "float16") >= expected
+
+
+def variation(folders: Any, **fields: Any) -> Variation:
+    settings: dict[str, Any] = {"steps": 3, "seed": 5, **SIZE, **fields}
+    return Variation(
+        checkpoint=Checkpoint(folders("flux")), redux=Checkpoint(folders("flux-redux")), **settings
+    )
+
+
+@pytest.mark.parametrize(("name", "task", "prompt"), [("flux", "variation", "a red star")])
+def test_a_variation_makes_what_diffusers_makes(
+    folders: Any, name: str, task: Task, prompt: str
+) -> None:
+    import diffusers
+    import torch
+
+    pipe = diffusers.FluxPipeline.from_pretrained(folders(name), dtype=torch.float32)
+    encoders = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
+    prior = diffusers.FluxPriorReduxPipeline.from_pretrained(
+        folders("flux-redux"),
+        dtype=torch.float32,
+        **{each: getattr(pipe, each) for each in encoders},
+    )
+    pipe.set_progress_bar_config(disable=True)
+    read = prior(PHOTO.rgb, prompt=prompt)
+    made = pipe(
+        prompt_embeds=read.prompt_embeds,
+        pooled_prompt_embeds=read.pooled_prompt_embeds,
+        num_inference_steps=3,
+        generator=torch.Generator().manual_seed(5),
+        output_type="np",
+        guidance_scale=3.5,
+        **SIZE,
+    ).images
+    node = variation(folders, image=PHOTO, prompt=prompt)
+    assert node.task() == task and not problems_of(node)
+    ours = run(node, session=Session(device="cpu", store=None))
+    assert (ours.numpy == to_pixels(made[0])).all() and ours.numpy.std() > 10
+
+
+def test_a_variation_without_a_prompt_loads_no_text_encoder(folders: Any) -> None:
+    node = variation(folders, image=[PHOTO, OTHER])
+    assert not any("text" in name or "tokenizer" in name for name in node.parts())
+    session = Session(device="cpu", store=None)
+    made = run(node, session=session)
+    assert made != run(node.replace(image=PHOTO), session=session)
+    assert made != run(node.replace(prompt="a red star"), session=session)
+    text = problems_of(node.replace(redux=Checkpoint(folders("flux"))))
+    assert "a FluxPipeline checkpoint" in text and "FLUX.1 Redux" in text

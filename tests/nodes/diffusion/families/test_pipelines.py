@@ -165,12 +165,13 @@ def pairs() -> list[tuple[str, Task]]:
         (name, task)
         for name, label in families.items()
         for task in tasks[label]
-        if not task.startswith("controlnet")  # those are in `test_controlnet_pipelines.py`
+        # Those are in `test_controlnet_pipelines.py` and `test_edit_pipelines.py`.
+        if not task.startswith(("controlnet", "variation"))
     ]
 
 
 def test_every_checkpoint_is_tried() -> None:
-    others = {"qwen-image-edit", "qwen-image-edit-plus", *unet_pipelines.PIPELINES}
+    others = {"qwen-image-edit", "qwen-image-edit-plus", "flux-redux", *unet_pipelines.PIPELINES}
     others |= set(video_pipelines.PIPELINES)
     assert {name for name, _ in pairs()} == set(PIPELINES) - others
 
