@@ -171,6 +171,7 @@ def test_decoding_a_video(
     assert estimated == pytest.approx(measured, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "class_name", "config", "channels"),
     [
