@@ -31,6 +31,7 @@ FLUX2 = replace(
         ),
     ),
     guidance=Guidance(scale=4.0, embedded=True),
+    caches=dict.fromkeys(("pyramid-attention", "fastercache"), ("text-to-image", "edit")),
     is_distilled=_is_never_distilled,
     index_settings=(),
     versions=(FamilyVersion(label="FLUX.2"),),

@@ -88,6 +88,7 @@ FLUX2_KLEIN_KV = replace(
     pipelines={"text-to-image": "Flux2KleinKVPipeline", "edit": "Flux2KleinKVPipeline"},
     # Its pipeline reads the pictures that are edited in the first step alone.
     guidance=Guidance(argument="", scale=0.0),
+    caches=dict.fromkeys(("pyramid-attention", "fastercache"), ("text-to-image", "edit")),
     is_distilled=_is_always_distilled,
     versions=(FamilyVersion(label="FLUX.2 Klein KV"),),
 )

@@ -33,7 +33,7 @@ INSTRUCT_PIX2PIX_XL = replace(
     pipelines={"edit": "StableDiffusionXLInstructPix2PixPipeline"},
     fitting_tasks=None,
     purposes={8: "edit"},
-    guidance=Guidance(scale=5.0, image_argument=_IMAGE_GUIDANCE),
+    guidance=Guidance(scale=5.0, image_argument=_IMAGE_GUIDANCE, rescaled_tasks=("edit",)),
     steps=100,
     index_settings=(*SDXL.index_settings, "is_cosxl_edit"),
     takes_image_size=True,
