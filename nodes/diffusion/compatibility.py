@@ -94,13 +94,14 @@ def task_problems(
 
 def _other_ways(node_type: str, task: Task, family: ModelFamily) -> str:
     """What the family is for, and which of its kin can do what a node asks."""
-    nodes = " and ".join(dict.fromkeys(_NODES_BY_TASK[each] for each in family.pipelines))
+    # Of "ControlNet" and "ControlNet with an image", the first is enough.
+    nodes = dict.fromkeys(_NODES_BY_TASK[each].partition(" ")[0] for each in family.pipelines)
     kin = [
         other.label
         for other in families_for(task)
         if set(family.denoiser.classes) & set(other.denoiser.classes)
     ]
-    ways = f"{family.label} is for {nodes}"
+    ways = f"{family.label} is for {', '.join(nodes)}"
     return f"{ways}; for {node_type} take {' or '.join(kin)}" if kin else ways
 
 

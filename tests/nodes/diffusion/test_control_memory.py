@@ -137,7 +137,9 @@ CASES: list[tuple[str, Callable[..., Step], dict[str, int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("label", "make", "more"), CASES, ids=str)
+@pytest.mark.parametrize(
+    ("label", "make", "more"), CASES, ids=[f"{label}, {more}" for label, _, more in CASES]
+)
 @pytest.mark.parametrize(
     ("images", "side"),
     [
