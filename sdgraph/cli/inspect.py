@@ -10,7 +10,7 @@ import typer
 
 from .app import command
 from .exit_codes import WRONG
-from .options import AllowOutside, Debug, File, Json, Out, Packs, Pickles
+from .options import AllowOutside, Debug, FieldValues, File, Json, Out, Packs, Pickles
 from .safe_output import write_line
 
 
@@ -20,6 +20,7 @@ def validate(
         list[str],
         typer.Argument(help="workflow files, and INPUT=VALUE for their inputs", metavar="FILE"),
     ],
+    changes: FieldValues = None,
     packs: Packs = None,
     as_json: Annotated[bool, typer.Option("--json", help="print all of it as JSON")] = False,
     out: Out = None,
@@ -35,7 +36,9 @@ def validate(
 
     from .validation_report import reports_as_data, validate_files
 
-    reports = validate_files(files, packs or (), out=out, allow_outside=allow_outside)
+    reports = validate_files(
+        files, packs or (), changes=changes or (), out=out, allow_outside=allow_outside
+    )
     count = sum(problem.count for report in reports for problem in report.problems)
     if as_json:
         print_json(reports_as_data(reports))

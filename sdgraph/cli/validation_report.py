@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,7 @@ def validate_files(
     arguments: Sequence[str],
     packs: Sequence[Path],
     *,
+    changes: Sequence[str] = (),
     out: Path | None = None,
     allow_outside: bool = False,
 ) -> list[ValidationReport]:
@@ -104,6 +105,7 @@ def validate_files(
     Args:
         arguments: Files, and `INPUT=VALUE` for their inputs; a file gets the inputs it declares.
         packs: Python files with more node types.
+        changes: Texts of the form `NODE.FIELD=VALUE`; a file gets those of the nodes it has.
         out: The folder for relative output files, instead of the default.
         allow_outside: Whether the workflows may write files into any folder.
 
@@ -118,14 +120,18 @@ def validate_files(
     workflows = [_open(file, registry, out, allow_outside) for file in files]
     declared = {name for flow in workflows if isinstance(flow, Workflow) for name in flow.inputs}
     undeclared = [text for text in assignments if _input_name(text) not in declared]
+    nodes = {name for flow in workflows if isinstance(flow, Workflow) for name in _nodes(flow)}
+    nowhere = [text for text in changes if _node_name(text) not in nodes]
     reports = []
     for file, workflow in zip(files, workflows, strict=True):
         if isinstance(workflow, InvalidWorkflowError):
             reports.append(ValidationReport(file, workflow.problems))
             continue
         own = [text for text in assignments if _input_name(text) in workflow.inputs]
-        reports.append(_report(file, parse_request(workflow, [*undeclared, *own])))
-        undeclared = []  # reported with the first file only
+        changed = [text for text in changes if _node_name(text) in _nodes(workflow)]
+        request = parse_request(workflow, [*undeclared, *own], [*nowhere, *changed])
+        reports.append(_report(file, request))
+        undeclared, nowhere = [], []  # reported with the first file only
     return reports
 
 
@@ -140,6 +146,14 @@ def _open(
 
 def _input_name(assignment: str) -> str:
     return assignment.partition("=")[0]
+
+
+def _node_name(change: str) -> str:
+    return change.partition("=")[0].partition(".")[0]
+
+
+def _nodes(workflow: Workflow) -> Iterable[str]:
+    return workflow.template.specs
 
 
 def _report(file: str, request: Request) -> ValidationReport:

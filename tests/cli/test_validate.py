@@ -98,6 +98,23 @@ def test_inputs_that_no_node_reads_are_noted_and_a_value_for_one_is_a_warning(
     assert words in sdgraph("validate", "unread.yaml", "lost=5..7").out
 
 
+def test_changed_fields_are_checked_in_the_files_that_have_the_node(
+    sdgraph: Command, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"nodes:\n  {name}: {{type: ToySquare, grey: 3}}\n"
+            f"  save: {{type: ToySave, image: ${name}, path: {name}.png}}\n"
+        )
+    assert sdgraph("validate", "one.yaml", "--set", "one.grey=5").code == 0
+    wrong = sdgraph("validate", "one.yaml", "two.yaml", "--set", "two.grey=dark")
+    assert wrong.code == 2 and "one.yaml: no problems" in wrong.out and "two.grey" in wrong.out
+    moved = sdgraph("validate", "one.yaml", "two.yaml", "--set", "save.path=there.png").out
+    assert moved.count("writes there.png") == 2
+    unknown = sdgraph("validate", "one.yaml", "two.yaml", "--set", "three.grey=5")
+    assert unknown.code == 2 and "three.grey" in unknown.err
+
+
 def test_an_input_or_a_field_that_is_given_twice_is_a_warning(
     sdgraph: Command, tmp_path: Path
 ) -> None:

@@ -29,7 +29,7 @@ CONTROL_NETWORK = "a ControlNet"
 """The label of a ControlNet's file."""
 
 _CONTROL = "name its folder in diffusers' layout as the node's network, or its hub id"
-_PART = "it is one part of a checkpoint: name a file or a folder that has all parts"
+_PART = "it is one part: name it in a checkpoint that has the others, {source: …, PART: FILE}"
 _FAMILY = "name its folder in diffusers' layout, or its hub id"
 
 _ADD_ONS = (
