@@ -85,6 +85,17 @@ class Edit(Diffusion[Image]):
             found = f"{self.image_guidance:g} for {family.label}, which takes none"
             yield Problem("image_guidance", found, f"none; it is for {labels}", "leave it out")
 
+    def warnings(self) -> Iterator[Problem]:
+        """An `image_guidance` without effect, besides the warnings of all diffusion nodes."""
+        yield from super().warnings()
+        if self.image_guidance is None or not isinstance(self.checkpoint, Checkpoint):
+            return
+        if self.family.guidance.image_argument and not self.is_guided:
+            found = f"{self.image_guidance:g} with guidance {self.chosen_guidance:g}"
+            wanted = f"guidance above {self.family.guidance.none_up_to:g}"
+            fix = "raise guidance, or leave it out: it has no effect"
+            yield Problem("image_guidance", found, wanted, fix)
+
     def chosen_fields(self) -> Mapping[str, object]:
         chosen = dict(super().chosen_fields())
         if self.image_guidance is None and self.family.guidance.image_argument:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sdgraph.errors import Problem
-from sdgraph.graph import In, Node, Progress
+from sdgraph.graph import In, Node, Progress, refuse
 from sdgraph.models import Models, quiet_libraries, resolve
 from sdgraph.values import Checkpoint, Image, Mask, Part
 
@@ -27,6 +27,18 @@ __all__ = ["Modular"]
 
 _DENOISERS = ("transformer", "unet")
 """The components that a checkpoint's quantization applies to."""
+
+_TEXT_ENCODER = "text_encoder"
+"""What the names of text encoders begin with."""
+
+_SET_BY_NODE = {
+    "prompt": "set `prompt` of the node",
+    "image": "set `image` of the node",
+    "mask_image": "set `mask` of the node",
+    "generator": "set `seed` of the node",
+    "output_type": "leave it out: the result is an Image",
+}
+"""Inputs of pipelines that the node gives itself, and what to do instead of giving them."""
 
 
 class Modular(Node[Image]):
@@ -51,12 +63,25 @@ class Modular(Node[Image]):
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="the same seed gives the same picture")
 
+    @model_validator(mode="after")
+    def _no_input_is_given_twice(self) -> Self:
+        for name, fix in _SET_BY_NODE.items():
+            if name in self.inputs:
+                wanted = "inputs that the node does not give itself"
+                raise refuse("inputs", found=name, wanted=wanted, fix=fix)
+        return self
+
     def parts(self) -> Mapping[str, Part]:
         checkpoint = self.checkpoint
         assert isinstance(checkpoint, Checkpoint), "a node in this field was replaced by its result"
         classes = resolve(checkpoint).classes
         return {
-            name: Part(checkpoint, name, quantized=name in _DENOISERS)
+            name: Part(
+                checkpoint,
+                name,
+                quantized=name in _DENOISERS,
+                encodes_text=name.startswith(_TEXT_ENCODER),
+            )
             for name in classes
             if name != SCHEDULER
         }
@@ -64,6 +89,10 @@ class Modular(Node[Image]):
     def check(self) -> Iterator[Problem]:
         if not isinstance(self.checkpoint, Checkpoint):
             return
+        if self.checkpoint.clip_skip is not None:
+            found = f"clip_skip {self.checkpoint.clip_skip} for {self.checkpoint.source}"
+            wanted = "none: modular pipelines have inputs of their own for it, or do without"
+            yield Problem("checkpoint", found, wanted, "leave clip_skip out")
         problems = list(index_problems(self.checkpoint))
         yield from problems or component_problems(self.checkpoint)
 

@@ -222,7 +222,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
                 prompt,
                 negative,
                 self.known_checkpoint,
-                self.family.text_components_of(self.known_checkpoint),
+                self.family,
                 guided=self.is_guided,
                 pictures=self.prompt_pictures(),
             )
@@ -254,6 +254,7 @@ class Diffusion(Node[T_co], Generic[T_co]):
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         """The bytes that denoising or decoding needs, at the size that is known before the run."""
+        dtype = self.known_checkpoint.dtype or dtype
         more = offloaded_bytes(self.offload, sizes) + lora.merged_bytes(self.loras, dtype)
         return more + peak_bytes(
             self.family,
@@ -330,7 +331,6 @@ class Diffusion(Node[T_co], Generic[T_co]):
             checkpoint: The checkpoint of the components.
             more: Further arguments of the pipeline, such as ControlNets.
         """
-        compatibility.refuse_missing_packages(self.task(), self.family)
         scheduler = make_scheduler(checkpoint, self.scheduler, self.schedule)
         loaded = models.without(lora.PREFIX).without(textual_inversion.PREFIX)
         components = {**loaded, SCHEDULER: scheduler, **more}

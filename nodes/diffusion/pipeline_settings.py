@@ -7,7 +7,6 @@ from functools import cache
 from inspect import signature
 from typing import Any
 
-from sdgraph.errors import InvalidValueError
 from sdgraph.graph import Progress
 from sdgraph.models import quiet_libraries, resolve
 from sdgraph.values import Checkpoint
@@ -39,8 +38,7 @@ def make_pipeline(
     """
     import diffusers
 
-    for problem in compatibility.package_problems(task, family):
-        raise InvalidValueError(problem)
+    compatibility.refuse_missing_packages(task, family)
     with quiet_libraries():
         cls = getattr(diffusers, class_name or family.pipelines[task])
     settings = pipeline_settings(cls, checkpoint, family)
@@ -91,7 +89,9 @@ def step_callback(pipe: Any, progress: Progress) -> dict[str, object]:
         return tensors
 
     def report_old(step: int, _: Any, __: Any) -> None:
-        total = len(pipe.scheduler.timesteps)
+        # It is called for whole steps: a scheduler of second order has two timesteps for each
+        # step, and one for the last.
+        total = -(-len(pipe.scheduler.timesteps) // pipe.scheduler.order)
         progress(min(step + 1, total), total)
 
     if "callback_on_step_end" in _parameters(type(pipe).__call__):

@@ -25,7 +25,7 @@ def embedding_stage(
     prompt: str,
     negative: str,
     checkpoint: Checkpoint,
-    parts: tuple[str, ...],
+    family: ModelFamily,
     *,
     guided: bool,
     pictures: Sequence[object] = (),
@@ -36,7 +36,7 @@ def embedding_stage(
         prompt: The prompt.
         negative: The negative prompt.
         checkpoint: The checkpoint of the text encoders.
-        parts: The names of the text encoders and their tokenizers.
+        family: Its family. Others may embed prompts in another way by the same text encoders.
         guided: Whether classifier-free guidance uses the negative prompt.
         pictures: The values and nodes of the pictures that the text encoders read, if any.
     """
@@ -45,11 +45,12 @@ def embedding_stage(
         "prompt": prompt,
         "negative": negative if guided else "",
         "guided": guided,
+        "encoding": family.prompt_encoding.identity,
         ZERO_EMPTY_PROMPT: (resolve(checkpoint).index or {}).get(ZERO_EMPTY_PROMPT),
     }
     if checkpoint.clip_skip is not None:
         inputs["clip_skip"] = checkpoint.clip_skip
-    return Stage(STAGE, inputs, parts, tuple(pictures))
+    return Stage(STAGE, inputs, family.text_components_of(checkpoint), tuple(pictures))
 
 
 def embed_prompts(

@@ -14,7 +14,6 @@ from sdgraph.values import Checkpoint, Image
 from .families import Purpose, Task
 from .node import Diffusion
 from .schedulers import make_scheduler
-from .working_memory import planned_size
 
 __all__ = ["Upscale"]
 
@@ -52,9 +51,6 @@ class Upscale(Diffusion[Image]):
 
     def size_source(self) -> object:
         return self.image
-
-    def planned_size(self) -> tuple[int, int] | None:
-        return planned_size(self)
 
     def assemble(self, models: Models, checkpoint: Checkpoint, **more: Any) -> Any:
         more[_LOW_RES_SCHEDULER] = make_scheduler(checkpoint, None, component=_LOW_RES_SCHEDULER)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from sdgraph.errors import Problem
+from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import Progress, refuse
 from sdgraph.models import Models, quiet_libraries, resolve
 from sdgraph.values import Checkpoint, Video
@@ -15,6 +15,7 @@ from sdgraph.values import Checkpoint, Video
 from .families import Purpose, VideoSettings
 from .node import Diffusion
 from .pipeline_io import random_generator, to_pixels
+from .pipeline_settings import step_callback
 
 _MAX_FRAMES = 10_000
 """The largest number of frames of a video."""
@@ -86,14 +87,22 @@ class VideoDiffusion(Diffusion[Video]):
             return
         size, native = self.chosen_size(), self.family.native_size(checkpoint)
         if self.settings.only_size and size is not None and size != native:
-            found = f"{size[0]}×{size[1]} for {checkpoint.source}"
-            wanted = f"{native[0]}×{native[1]}, the only size that it can make"
-            yield Problem("width", found, wanted, f"set width {native[0]} and height {native[1]}")
+            yield _size_problem(checkpoint, size, native)
         index = resolve(checkpoint).index
         if self.guidance_2 is not None and index is not None and index.get(_BOUNDARY) is None:
             found = f"{self.guidance_2:g} for {checkpoint.source}, which has one denoiser"
             wanted = "none: only Wan 2.2 with two transformers reads it"
             yield Problem("guidance_2", found, wanted, "leave it out, and set guidance")
+
+    def warnings(self) -> Iterator[Problem]:
+        """A second scale that has no effect, besides the warnings of all diffusion nodes."""
+        yield from super().warnings()
+        if self.guidance_2 is None or not isinstance(self.checkpoint, Checkpoint):
+            return
+        if not self.is_guided:
+            found = f"{self.guidance_2:g} with guidance {self.chosen_guidance:g}, so without effect"
+            wanted = f"guidance above {self.family.guidance.none_up_to:g}"
+            yield Problem("guidance_2", found, wanted, "raise guidance, or leave it out")
 
     def generate_video(
         self,
@@ -116,20 +125,12 @@ class VideoDiffusion(Diffusion[Video]):
             call: Further arguments of the pipeline's call, among them the size.
 
         Raises:
-            InvalidValueError: The video has NaN in it.
+            InvalidValueError: The checkpoint cannot make the size, or the video has NaN in it.
         """
+        size, native = (call["width"], call["height"]), self.family.native_size(checkpoint)
+        if self.settings.only_size and size != native:
+            raise InvalidValueError(_size_problem(checkpoint, size, native))
         pipe = self.assemble(models, checkpoint)
-
-        def report(*arguments: Any) -> Any:
-            if isinstance(arguments[0], int):
-                # `callback` gets the step first, and is called for whole steps: a scheduler of
-                # second order has two timesteps for each step, and one for the last.
-                timesteps, order = pipe.scheduler.timesteps, pipe.scheduler.order
-                progress(arguments[0] + 1, -(-len(timesteps) // order))
-            else:
-                progress(arguments[1] + 1, pipe.num_timesteps)
-            return arguments[-1]
-
         if self.guidance_2 is not None:
             call["guidance_scale_2"] = self.guidance_2
         if self.settings.fps_argument:
@@ -141,11 +142,20 @@ class VideoDiffusion(Diffusion[Video]):
                 **self.guidance_arguments(),
                 generator=random_generator(self.seed),
                 output_type="np",
-                **{self.settings.callback: report},
+                **step_callback(pipe, progress),
                 **self.family.call_options(self.chosen_steps),
                 **call,
             )
         return Video(to_pixels(output.frames[0]), self.chosen_fps)
+
+
+def _size_problem(
+    checkpoint: Checkpoint, size: tuple[int, int], native: tuple[int, int]
+) -> Problem:
+    """The problem of a width and height that a checkpoint with one size cannot make."""
+    found = f"{size[0]}×{size[1]} for {checkpoint.source}"
+    wanted = f"{native[0]}×{native[1]}, the only size that it can make"
+    return Problem("width", found, wanted, f"set width {native[0]} and height {native[1]}")
 
 
 class VideoOfAnyLength(VideoDiffusion):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from pydantic import Field
 
-from sdgraph.errors import InvalidValueError, Problem
+from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, Progress
 from sdgraph.models import Models
 from sdgraph.nodes.image.known_size import known_size
@@ -94,9 +94,6 @@ class Video2Video(VideoDiffusion):
         import PIL.Image
 
         width, height = self.output_size(video.size)
-        if self.settings.only_size and (width, height) != self.family.native_size(checkpoint):
-            found = f"frames of {width}×{height} for {checkpoint.source}"
-            raise InvalidValueError(Problem("video", found, "its own size", "set width and height"))
         frames = np.asarray(video.frames)[: self._count(len(video))]
         made = self.generate_video(
             models,

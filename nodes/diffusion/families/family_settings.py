@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from sdgraph.values import ControlMap, Lora
 
@@ -42,6 +42,15 @@ class TextEncoder:
     def components(self) -> tuple[str, ...]:
         """The names of its components: itself, its tokenizer, and its image processor if any."""
         return (self.name, self.tokenizer, *filter(None, [self.processor]))
+
+
+def keep_size(steps: int) -> Mapping[str, object]:
+    """Makes a pipeline keep the size, which it would change to one of its training.
+
+    Args:
+        steps: The number of steps, on which it does not depend.
+    """
+    return {"use_resolution_binning": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +130,6 @@ class VideoSettings:
         frame_arguments: The arguments of the pipeline for "frames-to-video", by a mapping of
             pictures by the numbers of their frames.
         takes_frames_between: Whether it takes frames between the first and the last.
-        callback: The pipelines' argument for the function that is called after each step.
     """
 
     frames: int = 16
@@ -134,7 +142,6 @@ class VideoSettings:
     by_config: Callable[[Config, Config], Mapping[str, Any]] | None = None
     frame_arguments: Callable[[Mapping[int, Any]], Mapping[str, Any]] = _first_and_last
     takes_frames_between: bool = False
-    callback: Literal["callback", "callback_on_step_end"] = "callback_on_step_end"
 
     def nearest_frames(self, frames: float) -> int:
         """The number of frames that is possible and next to a wanted one.

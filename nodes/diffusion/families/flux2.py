@@ -6,15 +6,11 @@ from dataclasses import replace
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .flux2_klein import FLUX2_KLEIN
-from .networks import Config
+from .model_family import is_never_distilled
 
 _MAX_TOKENS = 512
 _MAX_TOKENS_OF_PROMPT = 430
 """What is left of them beside the pipeline's own instruction."""
-
-
-def _is_never_distilled(index: Config, denoiser: Config) -> bool:
-    return False
 
 
 FLUX2 = replace(
@@ -32,7 +28,7 @@ FLUX2 = replace(
     ),
     guidance=Guidance(scale=4.0, embedded=True),
     caches=dict.fromkeys(("pyramid-attention", "fastercache"), ("text-to-image", "edit")),
-    is_distilled=_is_never_distilled,
+    is_distilled=is_never_distilled,
     index_settings=(),
     versions=(FamilyVersion(label="FLUX.2"),),
 )

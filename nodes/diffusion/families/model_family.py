@@ -28,7 +28,8 @@ def _no_options(*_: int) -> Mapping[str, object]:
     return {}
 
 
-def _is_never_distilled(index: Config, denoiser: Config) -> bool:
+def is_never_distilled(index: Config, denoiser: Config) -> bool:
+    """No checkpoint of the family needs few steps and no guidance."""
     return False
 
 
@@ -119,7 +120,7 @@ class ModelFamily:
     prompt_encoding: PromptEncoding = CLIP_ENCODING
     guidance: Guidance = field(default_factory=Guidance)
     steps: int = 50
-    is_distilled: Callable[[Config, Config], bool] = _is_never_distilled
+    is_distilled: Callable[[Config, Config], bool] = is_never_distilled
     distilled_steps: int = 4
     few_steps: int = 8
     hidden_state: int | None = None

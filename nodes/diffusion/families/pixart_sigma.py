@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from .family_settings import FamilyVersion, Guidance, TextEncoder
+from .family_settings import FamilyVersion, Guidance, TextEncoder, keep_size
 from .model_family import ModelFamily
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import T5_TOKENIZERS, TRANSFORMER_KNOBS, transformer
 
 _MAX_TOKENS = 300
-
-
-def _keep_size(steps: int) -> dict[str, object]:
-    """Makes the pipeline keep the size, which it would change to one that it likes."""
-    return {"use_resolution_binning": False}
 
 
 PIXART_SIGMA = ModelFamily(
@@ -45,7 +40,8 @@ PIXART_SIGMA = ModelFamily(
     ),
     guidance=Guidance(scale=4.5),
     steps=20,
-    call_options=_keep_size,
+    min_multiple=16,
+    call_options=keep_size,
     adapters=(),  # diffusers' pipeline loads no LoRA
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="PixArt-Sigma"),),

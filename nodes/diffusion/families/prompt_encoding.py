@@ -48,6 +48,22 @@ class PromptEncoding:
     encode_prompt_of: str = ""
     pictures: PromptPictures | None = None
 
+    @property
+    def identity(self) -> str:
+        """What tells its embeddings from those that others make by the same text encoders."""
+        instruction = f"{self.instruction.__module__}.{self.instruction.__qualname__}"
+        data = (
+            self.results,
+            self.per_prompt,
+            self.as_lists,
+            sorted(self.options.items()),
+            self.call_defaults,
+            self.empty_negative,
+            self.in_windows,
+            self.pictures,
+        )
+        return f"{data} {instruction}"
+
     def encode(
         self,
         pipe: Any,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sdgraph.values import DTYPE_BYTES
 
-from .family_settings import FamilyVersion, Guidance, TextEncoder
+from .family_settings import FamilyVersion, Guidance, TextEncoder, keep_size
 from .model_family import ModelFamily
 from .networks import Config, Decoder
 from .prompt_encoding import PromptEncoding
@@ -38,11 +38,6 @@ def _decoding_memory(
 
 _TILE = 512
 """The side of a decoder's tile in pixels."""
-
-
-def _keep_size(steps: int) -> dict[str, object]:
-    """Makes the pipeline keep the size, which it would change to one that it likes."""
-    return {"use_resolution_binning": False}
 
 
 SANA = ModelFamily(
@@ -85,7 +80,7 @@ SANA = ModelFamily(
     needs_sides=True,
     takes_image_size=True,
     flow_matching=True,
-    call_options=_keep_size,
+    call_options=keep_size,
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     knobs=TRANSFORMER_KNOBS,
@@ -94,8 +89,8 @@ SANA = ModelFamily(
 
 
 def _sprint_options(steps: int) -> dict[str, object]:
-    """As `_keep_size`; the time between two steps is only for two steps."""
-    return {**_keep_size(steps), **({} if steps == 2 else {"intermediate_timesteps": None})}
+    """As `keep_size`; the time between two steps is only for two steps."""
+    return {**keep_size(steps), **({} if steps == 2 else {"intermediate_timesteps": None})}
 
 
 SANA_SPRINT = replace(

@@ -14,7 +14,7 @@ TEXT_TO_VIDEO = ModelFamily(
     denoiser=UNET_3D,
     guidance=Guidance(scale=9.0),
     steps=25,
-    video=VideoSettings(callback="callback"),
+    video=VideoSettings(),
     # diffusers' pipeline cannot load a LoRA into this network.
     adapters=("textual-inversion",),
 )

@@ -225,6 +225,9 @@ def test_an_adapter_that_is_merged_takes_memory_and_plain_weights(tmp_path: Path
     node = Text2Image(prompt="a", checkpoint=base, loras=[merged, plain])
     (problem,) = (p for p in node.check() if p.subject == "loras")
     assert "merged.safetensors" in problem.found and "quantized to int8wo" in problem.found
+    half = Text2Image(prompt="a", checkpoint=Checkpoint(TEXT, dtype="float16"))
+    added = half.replace(loras=[merged]).working_memory({}, "float32")
+    assert added - half.working_memory({}, "float32") == 64 * 64 * 2
     bare = Text2Image(prompt="a", checkpoint=Checkpoint(TEXT))
     sizes: dict[str, int] = {}
     more = bare.replace(loras=[merged]).working_memory(sizes, "float32")

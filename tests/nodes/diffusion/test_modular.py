@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdgraph import Checkpoint, Node, NodeFailedError, Session, run
+from sdgraph import Checkpoint, InvalidNodeError, Node, NodeFailedError, Session, run
 from sdgraph.events import Event, Stepped
 from sdgraph.nodes import Modular, Text2Image
 from sdgraph.nodes.diffusion.random_checkpoints import make_checkpoint
@@ -101,6 +101,34 @@ def test_what_the_pipeline_does_not_take_is_refused_with_what_it_takes(modular: 
     assert "inputs: mask_image" in failure_of(node_for(modular, mask=mask))
     text = failure_of(node_for(modular, inputs={"max_sequence_length": "long"}))
     assert "'long'" in text and "a value of type int" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("prompt", "set `prompt`"),
+        ("mask_image", "set `mask`"),
+        ("generator", "set `seed`"),
+        ("output_type", "leave it out"),
+    ],
+)
+def test_inputs_that_the_node_gives_itself_are_refused(name: str, fix: str) -> None:
+    with pytest.raises(InvalidNodeError) as caught:
+        Modular(checkpoint=Checkpoint("random/flux"), inputs={name: "x"})
+    assert name in str(caught.value) and fix in str(caught.value)
+
+
+def test_settings_of_a_checkpoint_apply_or_are_refused(modular: Path) -> None:
+    node = node_for(modular)
+    checkpoint = Checkpoint(modular, text_quantization="int8wo")
+    quantized = [
+        name
+        for name, part in node.replace(checkpoint=checkpoint).parts().items()
+        if part.quantization
+    ]
+    assert quantized == ["text_encoder", "text_encoder_2"]
+    text = problems_of(node.replace(checkpoint=Checkpoint(modular, clip_skip=1)))
+    assert "clip_skip 1 for" in text and "leave clip_skip out" in text
 
 
 def problems_of(node: Node[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from sdgraph.nodes.diffusion.families import Task, family_of, picture_prompts, q
 from sdgraph.nodes.diffusion.families.picture_prompts import PicturePromptReader, size_of_area
 from sdgraph.nodes.diffusion.inpaint import paste_masked
 from sdgraph.nodes.diffusion.pipeline_io import resize_pixels, to_pixels
+from sdgraph.store.keys import stage_key
 from sdgraph.values import Image
 
 from .test_pipelines import MASK, PHOTO, PROMPTS, SIZE, folders, node_for, noise, problems_of
@@ -239,3 +241,21 @@ def test_a_variation_without_a_prompt_loads_no_text_encoder(folders: Any) -> Non
     assert made != run(node.replace(prompt="a red star"), session=session)
     text = problems_of(node.replace(redux=Checkpoint(folders("flux"))))
     assert "a FluxPipeline checkpoint" in text and "FLUX.1 Redux" in text
+
+
+def test_families_that_embed_in_another_way_do_not_share_what_is_remembered(
+    folders: Any, tmp_path: Path
+) -> None:
+    plus = Path(shutil.copytree(folders("qwen-image-edit-plus"), tmp_path / "plus"))
+    single = folders("qwen-image-edit")
+    for name in ("text_encoder", "tokenizer", "processor"):
+        shutil.copytree(single / name, plus / name, dirs_exist_ok=True)
+    nodes = [
+        Edit(prompt="a", image=PHOTO, checkpoint=Checkpoint(folder)) for folder in (single, plus)
+    ]
+    keys = [stage_key(node, next(iter(node.stages())), "cpu", "float32", {}) for node in nodes]
+    parts = [
+        {resolve_part(each.parts()[name]).fingerprint for name in ("text_encoder", "processor")}
+        for each in nodes
+    ]
+    assert parts[0] == parts[1] and keys[0] != keys[1]

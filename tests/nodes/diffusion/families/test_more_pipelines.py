@@ -94,7 +94,7 @@ def test_a_run_can_be_cancelled_between_steps(checkpoint: Path) -> None:
 
 
 def test_sides_are_checked_before_any_load(checkpoint: Path) -> None:
-    multiple = {"pixart-sigma": 8, "sana": 32, "sana-sprint": 32}.get(checkpoint.name, 16)
+    multiple = {"sana": 32, "sana-sprint": 32}.get(checkpoint.name, 16)
     text = problems_of(node_for(checkpoint, height=multiple * 10 + 4))
     assert f"a multiple of {multiple}" in text
     assert not problems_of(node_for(checkpoint, height=multiple * 10))

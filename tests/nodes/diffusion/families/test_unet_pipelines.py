@@ -75,6 +75,11 @@ def test_an_enlarged_picture_has_four_times_the_sides(folders: Any) -> None:
     assert made.size == (360, 264) == node.planned_size()
     steps = [(event.step, event.total) for event in seen if isinstance(event, Stepped)]
     assert steps == [(1, 3), (2, 3), (3, 3)]
+    second_order = upscale(checkpoint).replace(scheduler="heun")
+    seen.clear()
+    run(second_order, session=Session(device="cpu", store=None), on_event=seen.append)
+    steps = [(event.step, event.total) for event in seen if isinstance(event, Stepped)]
+    assert steps == [(1, 3), (2, 3), (3, 3)]
     text = problems_of(node_for("text-to-image", checkpoint))
     assert "Stable Diffusion x4 upscaler is for Upscale; for Text2Image take" in text
 
@@ -99,6 +104,9 @@ def test_the_picture_is_followed_as_image_guidance_says(folders: Any) -> None:
         "guidance": 7.5,
         "image_guidance": 1.5,
     }
+    assert not warnings_of(node)
+    (line,) = warnings_of(node.replace(guidance=1.0, negative_prompt=""))
+    assert "3 with guidance 1" in line
     kontext = node_for("edit", Checkpoint(folders("flux-kontext")), image_guidance=3.0)
     text = problems_of(kontext)
     assert "3 for FLUX.1 Kontext, which takes none" in text

@@ -10,15 +10,16 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from sdgraph import Checkpoint, Session, Store, run
+from sdgraph import Checkpoint, NodeFailedError, Session, Store, run
 from sdgraph.events import Event, Loaded, Stepped
 from sdgraph.nodes import Image2Video, Text2Video, Video2Video
-from sdgraph.nodes.diffusion.families import Task, family_of
+from sdgraph.nodes.diffusion.families import Task, VideoSettings, family_of
 from sdgraph.nodes.diffusion.image_to_video import size_like
 from sdgraph.nodes.diffusion.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import video_pipelines
 from sdgraph.nodes.diffusion.video_node import VideoDiffusion
 from sdgraph.values import Image, Video
+from tests.support import toys
 
 pytestmark = pytest.mark.usefixtures("ftfy")
 
@@ -176,6 +177,9 @@ def test_the_second_denoiser_has_a_guidance_of_its_own(
     assert made != run(node.replace(guidance_2=None), session=session)
     one = node_for(random_folder("wan"), "text-to-video", guidance_2=2.0)
     assert "which has one denoiser" in problems_of(one)
+    (warning,) = (each for each in node.replace(guidance=1.0).warnings() if each.subject[-1] == "2")
+    assert "2 with guidance 1, so without effect" in str(warning)
+    assert not [each for each in node.warnings() if each.subject == "guidance_2"]
 
 
 def test_the_number_of_frames_is_checked_before_any_load(
@@ -257,6 +261,18 @@ def test_a_video_has_the_shape_of_its_picture(random_folder: Callable[[str], Pat
     assert {"width": 896, "height": 448}.items() <= node.chosen_fields().items()
     assert node.replace(width=64).chosen_size() == (64, 32)
     assert size_like((1, 9000), 64 * 64, 16) == (16, 6064)
+
+
+def test_a_picture_whose_size_a_run_alone_can_tell_is_refused_by_the_run(
+    random_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_one = VideoSettings(frames=9, frame_step=8, only_size=True)
+    monkeypatch.setattr(VideoDiffusion, "settings", only_one)
+    node = node_for(random_folder("cogvideox-i2v"), "image-to-video")
+    node = node.replace(width=32, height=None, image=toys.Square())
+    assert not problems_of(node)
+    with pytest.raises(NodeFailedError, match="the only size that it can make"):
+        run(node, session=Session(device="cpu", store=None))
 
 
 def test_a_missing_package_is_told_before_any_load(
