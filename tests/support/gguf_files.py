@@ -17,7 +17,7 @@ def write(
     path: Path,
     tensors: Mapping[str, tuple[str, tuple[int, ...]]],
     content: Mapping[str, bytes] | None = None,
-    settings: Mapping[str, list[int]] | None = None,
+    settings: Mapping[str, list[int] | list[float]] | None = None,
 ) -> Path:
     """Writes a file; returns its path.
 
@@ -25,12 +25,12 @@ def write(
         path: The file.
         tensors: The type and the shape of each tensor.
         content: Their bytes; zeros for those that are not given.
-        settings: Lists of whole numbers.
+        settings: Lists of numbers, which are all whole or all not.
     """
     data = b"".join(
         _text(name)
-        + struct.pack("<IIQ", 9, 5, len(numbers))
-        + struct.pack(f"<{len(numbers)}i", *numbers)
+        + struct.pack("<IIQ", 9, 5 if type(numbers[0]) is int else 6, len(numbers))
+        + struct.pack(f"<{len(numbers)}{'i' if type(numbers[0]) is int else 'f'}", *numbers)
         for name, numbers in (settings or {}).items()
     )
     body = b""

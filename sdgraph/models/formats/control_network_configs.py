@@ -11,7 +11,7 @@ what they do not say, such as the number of attention heads, is as in those publ
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .safetensors_files import TensorShapes
@@ -39,12 +39,20 @@ class _Level(NamedTuple):
 
 
 def control_network_config(shapes: TensorShapes) -> dict[str, Any] | None:
-    """The config of the ControlNet in a file; None if the names of its tensors are not known.
+    """The config of the ControlNet in a file; None if its tensors do not tell it.
 
     Args:
         shapes: The shapes of its tensors, by name.
     """
     names = {name.removeprefix(LDM_PREFIX): shape for name, shape in shapes.items()}
+    try:
+        return _config(names)
+    except (LookupError, ValueError, ZeroDivisionError):
+        return None  # a part of one, or shapes that no such network has
+
+
+def _config(names: TensorShapes) -> dict[str, Any] | None:
+    """The config; LookupError, ValueError or ZeroDivisionError if tensors are missing or odd."""
     if "controlnet_cond_embedding.conv_in.weight" in names:
         return _of_unet(names)
     if "input_hint_block.0.weight" in names and "input_blocks.0.0.weight" in names:
@@ -234,11 +242,17 @@ def _shares(head: int) -> list[int]:
     return [head - 2 * rest, rest, rest]
 
 
-def _count(names: Iterable[str], pattern: str) -> int:
-    """How many layers there are of which the names begin with a pattern, with their number."""
+def _count(names: Collection[str], pattern: str) -> int:
+    """How many layers there are of which the names begin with a pattern, with their number.
+
+    Raises ValueError for more layers than there are names.
+    """
     begins = re.compile(pattern).match
     matches = (begins(name) for name in names)
-    return 1 + max((int(match[1]) for match in matches if match), default=-1)
+    count = 1 + max((int(match[1]) for match in matches if match), default=-1)
+    if count > len(names):
+        raise ValueError(f"{count} layers in {len(names)} tensors")
+    return count
 
 
 def _first(shapes: Mapping[str, tuple[int, ...]], pattern: str) -> tuple[int, ...] | None:

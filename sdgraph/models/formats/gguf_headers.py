@@ -15,7 +15,7 @@ import struct
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 MAGIC = b"GGUF"
 
@@ -129,12 +129,16 @@ def _tensor(file: IO[bytes], settings: Mapping[str, Any]) -> tuple[str, dict[str
     if count % numbers:
         raise GgufHeaderError(f"{name} of shape {shape} is no number of blocks of {numbers}")
     original = settings.get(f"{_ORIGINAL_SHAPE}{name}")
-    if isinstance(original, list) and prod(original) == count:
+    if _is_shape(original) and prod(original) == count:
         shape = original
     bytes_taken = count // numbers * width
     offsets = [offset, offset + bytes_taken]
     dtype = _PLAIN.get(kind, "F32")
     return name, {"dtype": dtype, "shape": shape, "data_offsets": offsets, "gguf_type": kind}
+
+
+def _is_shape(value: Any) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(type(side) is int and side >= 0 for side in value)
 
 
 def _value(file: IO[bytes], kind: int) -> Any:

@@ -6,20 +6,23 @@ Such a file is a pickle, which could run any code. Here nothing of it is run:
    sequence of pickles.
 2. The pickle is read with an unpickler that knows a few names only. Those of torch's tensors stand
    for shapes; every other name is refused, as torch's own safe reader does.
-3. The tensors are those of the mapping in the file, or of its `state_dict`.
+3. The bytes of all storages must be in the file.
+4. The tensors are those of the mapping in the file, or of its `state_dict`.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from .pickles import NESTED_KEYS
 
@@ -130,6 +133,8 @@ def _read_zip(file: IO[bytes]) -> object:
         archive = zipfile.ZipFile(file)
     except zipfile.BadZipFile:
         raise PickleHeaderError("an archive without an end: it is cut short") from None
+    except _DAMAGED as error:
+        raise _damaged(error) from None
     names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
     if len(names) != 1:
         raise PickleHeaderError("an archive without a data.pkl, which torch writes")
@@ -138,11 +143,17 @@ def _read_zip(file: IO[bytes]) -> object:
         raise PickleHeaderError(f"its data.pkl claims {size} bytes")
     try:
         with archive.open(names[0]) as data:
-            return _Unpickler(data).load()
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise PickleHeaderError(f"it cannot be read: {error}") from None
+            unpickler = _Unpickler(data)
+            content = unpickler.load()
     except _DAMAGED as error:
         raise _damaged(error) from None
+    sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    folder = names[0].removesuffix("data.pkl")
+    for key, wanted in unpickler.storages.items():
+        if sizes.get(f"{folder}data/{key}", -1) < wanted:
+            found = f"it cannot be read: the {wanted} bytes of data/{key} are missing"
+            raise PickleHeaderError(found)
+    return content
 
 
 def _read_sequence(file: IO[bytes]) -> object:
@@ -154,24 +165,32 @@ def _read_sequence(file: IO[bytes]) -> object:
             return first
         for _ in ("the version of the protocol", "the sizes of numbers"):
             _Unpickler(file).load()
-        return _Unpickler(file).load()
+        unpickler = _Unpickler(file)
+        content = unpickler.load()
     except _DAMAGED as error:
         raise _damaged(error) from None
+    least = file.tell() + sum(unpickler.storages.values())
+    size = file.seek(0, os.SEEK_END)
+    if size < least:
+        raise PickleHeaderError(f"{size} bytes: it is cut short, of at least {least} bytes")
+    return content
 
 
 _DAMAGED = (
     pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
     struct.error,
+    RuntimeError,
     EOFError,
     ValueError,
     TypeError,
     AttributeError,
     LookupError,
     OverflowError,
-    RecursionError,
     MemoryError,
 )
-"""What reading a damaged pickle raises."""
+"""What reading a damaged pickle or archive raises."""
 
 
 def _damaged(error: BaseException) -> PickleHeaderError:
@@ -220,9 +239,15 @@ _KNOWN: dict[tuple[str, str], Callable[..., object]] = {
     ("_codecs", "encode"): _Unknown,
     ("builtins", "set"): set,
     ("__builtin__", "set"): set,
-    ("builtins", "bytearray"): bytearray,
+    # A real one could be asked for with any number of bytes.
+    ("builtins", "bytearray"): _Unknown,
 }
 """What names in a pickle stand for; torch's reader with `weights_only` knows them, too."""
+
+
+def _skip_attributes(unpickler: Any) -> None:
+    """Reads the attributes of an object and sets none: it may be a class, which all files share."""
+    unpickler.stack.pop()
 
 
 class _Unpickler(pickle._Unpickler):
@@ -233,6 +258,10 @@ class _Unpickler(pickle._Unpickler):
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file, encoding="latin1")
+        self.storages: dict[str, int] = {}
+        """The bytes of each storage, by its key."""
+
+    dispatch: ClassVar = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: _skip_attributes}
 
     def find_class(self, module: str, name: str) -> Callable[..., object] | _Named:
         """What a name stands for; raises PickleHeaderError for one that is not known."""
@@ -254,4 +283,5 @@ class _Unpickler(pickle._Unpickler):
         if name not in _DTYPES or type(pid[4]) is not int:
             raise PickleHeaderError(f"a storage of an unknown kind ({name or pid[1]})")
         dtype, width = _DTYPES[name]
+        self.storages[str(pid[2])] = pid[4] * width
         return _Storage(dtype, width, pid[4])

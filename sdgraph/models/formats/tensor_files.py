@@ -1,25 +1,82 @@
-"""Reads whole files of tensors: of safetensors, and of torch where pickles are allowed."""
+"""Reads tensors from a file of any format, as the numbers that are computed with.
+
+- safetensors: as they are; weights in fp8 with scales are multiplied by them in float32.
+- Pickles: by torch's reader of tensors alone.
+- GGUF: quantized weights are computed in float32 by the gguf package.
+
+So the weights are exactly those that the file stands for, rounded once to the dtype that the
+module computes in; they take the memory of that dtype.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from .gguf_headers import MAGIC
 from .pickles import is_pickle, read_pickle
 from .safetensors_files import refuse_damaged
+from .scaled_weights import scales_by_weight
+
+_PLAIN = (0, 1, 30)
+"""The types of GGUF that are float32, float16 and bfloat16."""
 
 
-def read_tensors(path: Path) -> dict[str, Any]:
-    """All tensors of a file by name, as torch tensors in host memory.
+def read_tensors(
+    path: Path, names: Collection[str] | None = None, rounded_to: Any = None
+) -> dict[str, Any]:
+    """Tensors of a file by name, as torch tensors in host memory.
+
+    Args:
+        path: The file.
+        names: Their names; None for all.
+        rounded_to: The dtype that computed weights are rounded to at once, which saves memory;
+            None leaves them in float32.
 
     Raises:
-        CheckpointError: It is a pickle, and pickles are not allowed or it holds something else.
+        CheckpointError: The file is damaged, or a pickle while pickles are not allowed.
     """
+    if names is None:
+        names = list(refuse_damaged(path).tensors)
     with path.open("rb") as file:
         start = file.read(9)
     if is_pickle(start):
-        return read_pickle(path, list(refuse_damaged(path).tensors))
-    from safetensors.torch import load_file
+        return read_pickle(path, names)
+    if start.startswith(MAGIC):
+        return _read_gguf(path, names, rounded_to)
+    return _read_safetensors(path, names, rounded_to)
 
-    tensors: dict[str, Any] = load_file(path)
+
+def _read_safetensors(path: Path, names: Collection[str], rounded_to: Any) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    scales = scales_by_weight(refuse_damaged(path).tensors)
+    tensors: dict[str, Any] = {}
+    with safe_open(path, framework="pt") as file:
+        for name in names:
+            tensor = file.get_tensor(name)
+            if name in scales:
+                scale = file.get_tensor(scales[name]).float()
+                if scale.numel() > 1:
+                    scale = scale.reshape(-1, *[1] * (tensor.dim() - 1))
+                tensor = (tensor.float() * scale).to(rounded_to)
+            tensors[name] = tensor
     return tensors
+
+
+def _read_gguf(path: Path, names: Collection[str], rounded_to: Any) -> dict[str, Any]:
+    import torch
+
+    gguf = import_module("gguf")
+    shapes, wanted = refuse_damaged(path).tensors, set(names)
+    tensors: dict[str, Any] = {}
+    for entry in gguf.GGUFReader(path).tensors:
+        if entry.name in wanted:
+            values = gguf.quants.dequantize(entry.data, entry.tensor_type)
+            tensor = torch.from_numpy(values if values.flags.writeable else values.copy())
+            if entry.tensor_type not in _PLAIN:
+                tensor = tensor.to(rounded_to)
+            tensors[entry.name] = tensor.reshape(shapes[entry.name]["shape"])
+    return {name: tensors[name] for name in names}

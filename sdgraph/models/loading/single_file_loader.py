@@ -22,9 +22,9 @@ from sdgraph.models.checkpoint.resolved_part import ResolvedPart
 from sdgraph.models.formats import weight_keys
 from sdgraph.models.formats.safetensors_files import refuse_damaged
 from sdgraph.models.formats.single_file_kinds import UNET_PREFIX, component_tensors
+from sdgraph.models.formats.tensor_files import read_tensors
 
 from . import devices
-from .single_file_tensors import read_tensors
 
 _FIX = "the file may be of another base: name a folder with the configs of its own with `config:`"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,5 +88,19 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def test_other_names_tell_nothing(tmp_path: Path) -> None:
+def test_other_names_tell_nothing() -> None:
     assert control_network_config({"x.weight": (4, 4)}) is None
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"controlnet_cond_embedding.conv_in.weight": (16, 3, 3, 3)},
+        {"controlnet_cond_embedding.conv_in.weight": (16,), "down_blocks.999999999.x": (1,)},
+        {"input_hint_block.0.weight": (16, 3, 3, 3), "input_blocks.0.0.weight": ()},
+        {"controlnet_x_embedder.weight": (64, 64), "txt_in.weight": (64, 64)},
+        {"controlnet_x_embedder.weight": (64, 64), "context_embedder.weight": (64, 64)},
+    ],
+)
+def test_a_part_of_a_network_tells_nothing(shapes: dict[str, tuple[int, ...]]) -> None:
+    assert control_network_config(shapes) is None

@@ -29,6 +29,16 @@ def test_a_tensor_that_was_reshaped_has_its_own_shape(tmp_path: Path) -> None:
     assert read_gguf_header(path)["a.weight"]["shape"] == [6, 16, 2, 2]
 
 
+@pytest.mark.parametrize("numbers", [[-6, -64], [6.0, 64.0], [6, 63]])
+def test_a_setting_that_is_no_shape_of_the_tensor_has_no_effect(
+    tmp_path: Path, numbers: list[int] | list[float]
+) -> None:
+    settings = {"comfy.gguf.orig_shape.a.weight": numbers}
+    path = gguf_files.write(tmp_path / "x.gguf", TENSORS, settings=settings)
+    shape = read_gguf_header(path)["a.weight"]["shape"]
+    assert shape == [6, 64] and {type(side) for side in shape} == {int}
+
+
 def test_wherever_a_file_ends_too_early_it_is_refused(tmp_path: Path) -> None:
     path = gguf_files.write(tmp_path / "x.gguf", TENSORS)
     content = path.read_bytes()

@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from sdgraph.models.formats.pickle_headers import (
-    PickleHeaderError,
-    read_pickle_header,
-)
+from sdgraph.models.formats import pickle_headers
+from sdgraph.models.formats.pickle_headers import PickleHeaderError, read_pickle_header
 from sdgraph.models.formats.pickles import is_pickle
 
 
@@ -82,6 +80,25 @@ def test_damaged_pickles_are_refused(tmp_path: Path, data: bytes) -> None:
     assert refusal(tmp_path / "y.pt")
 
 
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("archive/data.pkl", pickle.dumps(list(range(2000)), protocol=2))
+    content = bytearray(path.read_bytes())
+    content[60:80] = b"\xff" * 20  # within the compressed bytes
+    path.write_bytes(content)
+    assert "it cannot be read" in refusal(path)
+    content[content.index(b"PK\x01\x02") + 6] = 99  # the version of the format
+    path.write_bytes(content)
+    assert "it cannot be read" in refusal(path)
+
+
+def test_attributes_in_a_file_are_set_on_no_class(tmp_path: Path) -> None:
+    data = b"\x80\x02}(X\x01\x00\x00\x00actorch\ndevice\nN}X\x04\x00\x00\x00markK\x05s\x86bu."
+    assert "no tensors by name" in refusal(archive(tmp_path / "x.pt", data))
+    assert not hasattr(pickle_headers._Unknown, "mark")
+
+
 def test_half_an_archive_is_cut_short(tmp_path: Path) -> None:
     path = archive(tmp_path / "x.pt", b"1" * 1000)
     path.write_bytes(path.read_bytes()[:500])
@@ -118,3 +135,21 @@ def test_the_shapes_are_those_of_torch(tmp_path: Path, zipped: bool) -> None:
         "slice": ("F32", (3, 2)),
     }
     assert header["number"]["data_offsets"] == [24 + 8 + 4, 24 + 8 + 4 + 8]
+
+
+@pytest.mark.torch
+def test_a_file_without_all_bytes_of_its_tensors_is_refused(tmp_path: Path) -> None:
+    import torch
+
+    path = tmp_path / "x.ckpt"
+    torch.save({"a": torch.zeros(500)}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    for size in (len(content) - 100, len(content) // 2):
+        path.write_bytes(content[:size])
+        assert "cut short" in refusal(path)
+    torch.save({"a": torch.zeros(500)}, path)
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "part.pt", "w") as part:
+        for name in whole.namelist():
+            if not name.endswith("data/0"):
+                part.writestr(name, whole.read(name))
+    assert "data/0 are missing" in refusal(tmp_path / "part.pt")
