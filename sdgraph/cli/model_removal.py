@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
@@ -31,13 +31,24 @@ class Removal:
         name: What it is, in words.
         path: Its file or folder.
         bytes: The bytes that are freed.
-        remove: Removes it.
+        delete: Deletes it.
     """
 
     name: str
     path: Path
     bytes: int
-    remove: Callable[[], object]
+    delete: Callable[[], object]
+
+    def remove(self) -> None:
+        """Removes it; raises CheckpointError if that fails."""
+        try:
+            self.delete()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            found = f"it could not be removed, or only a part of it ({reason})"
+            fix = "change the permissions of its folder, or remove it yourself"
+            wanted = "a folder that can be written to"
+            raise CheckpointError(Problem(str(self.path), found, wanted, fix)) from error
 
     def __str__(self) -> str:
         return f"{self.name} ({format_bytes(self.bytes)})"
@@ -83,7 +94,11 @@ def _matches(name: str, files: Sequence[ModelFile]) -> list[ModelFile]:
 
 def _removal_of_file(file: ModelFile) -> Removal:
     size = 0 if file.path.is_symlink() else size_of(file)
-    what = f"{file.path}, a link" if file.path.is_symlink() else str(file.path)
+    what = str(file.path)
+    if file.path.is_symlink():
+        what += ", a link"
+    elif file.target != what:  # a folder above it is a link
+        what += f", which is {file.target}"
     if file.is_pipeline and not file.path.is_symlink():
         return Removal(f"the folder {what}", file.path, size, lambda: shutil.rmtree(file.path))
     return Removal(f"the file {what}", file.path, size, file.path.unlink)
@@ -98,22 +113,14 @@ def _removal_from_cache(name: str) -> Removal | None:
         cache = scan_cache_dir(cache_folder())
     except CacheNotFound:
         return None
-    for repo in cache.repos:
-        if repo.repo_type == "model" and repo.repo_id == name:
-            commits = [revision.commit_hash for revision in repo.revisions]
-            count = format_count(len(commits), "revision")
-            what = f"{name}, {count} in the hub's cache"
-            if not commits:
-                break
-            # A commit of the same name in another repository is not to be removed.
-            strategy = replace(cache, repos=frozenset({repo})).delete_revisions(*commits)
-            size = _bytes_below(repo.repo_path)
-            return Removal(what, repo.repo_path, size, strategy.execute)
     folder = cache_folder() / f"models--{name.replace('/', '--')}"
-    if ".." in name or not folder.is_dir():
+    if ".." in name or "--" in name or not folder.is_dir():
         return None
-    what = f"{name}, of which a download was interrupted"
-    return Removal(what, folder, _bytes_below(folder), lambda: shutil.rmtree(folder))
+    counts = {repo.repo_path.name: len(repo.revisions) for repo in cache.repos}
+    what = "of which a download was interrupted"
+    if count := counts.get(folder.name):
+        what = f"{format_count(count, 'revision')} in the hub's cache"
+    return Removal(f"{name}, {what}", folder, _bytes_below(folder), lambda: shutil.rmtree(folder))
 
 
 def _bytes_below(folder: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,44 @@ def test_an_interrupted_download_is_continued(
     assert sdgraph("models", "check", toys=False).code == 0
 
 
+def test_what_is_here_of_a_file_and_longer_than_it_is_downloaded_again(
+    sdgraph: Command, hub: HubServer, cache: Path
+) -> None:
+    content = hub.repositories[SOURCE][WEIGHTS]
+    blobs = cache / "models--someone--small/blobs"
+    blobs.mkdir(parents=True)
+    (blobs / f"{sha256(content).hexdigest()}.incomplete").write_bytes(content + b"more")
+    assert fetch(sdgraph, SOURCE).code == 0
+    assert (blobs / sha256(content).hexdigest()).read_bytes() == content
+    assert hub.ranges == ["bytes=0-"]
+
+
+def test_what_was_downloaded_whole_and_not_finished_is_not_downloaded_again(
+    sdgraph: Command, hub: HubServer, cache: Path
+) -> None:
+    content = hub.repositories[SOURCE][WEIGHTS]
+    blobs = cache / "models--someone--small/blobs"
+    blobs.mkdir(parents=True)
+    (blobs / f"{sha256(content).hexdigest()}.incomplete").write_bytes(content)
+    assert fetch(sdgraph, SOURCE).code == 0
+    assert (blobs / sha256(content).hexdigest()).read_bytes() == content
+    assert WEIGHTS not in hub.downloads
+
+
+def test_a_hash_that_is_a_path_is_refused(
+    sdgraph: Command, hub: HubServer, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etag, large = hub_server._etag, hub_downloads.RESUMED_BYTES
+    monkeypatch.setattr(
+        hub_server,
+        "_etag",
+        lambda content: "../../../../outside" if len(content) > large else etag(content),
+    )
+    result = fetch(sdgraph, SOURCE)
+    assert result.code == 1 and "the hash '../../../../outside' of" in result.err
+    assert not list(cache.parent.rglob("outside*"))
+
+
 def test_content_that_was_changed_on_the_way_is_refused(
     sdgraph: Command, hub: HubServer, cache: Path
 ) -> None:
@@ -166,7 +205,7 @@ def test_a_hub_that_is_not_there_is_told(
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     result = fetch(sdgraph, SOURCE)
-    assert result.code == 1 and "http://127.0.0.1:9 cannot be reached" in result.err
+    assert result.code == 1 and "the connection to http://127.0.0.1:9 fails" in result.err
     assert "check the network" in result.err and "Traceback" not in result.err
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     result = fetch(sdgraph, SOURCE)

@@ -84,6 +84,30 @@ def test_of_a_link_the_link_alone_is_removed(
     assert other.exists() and not (models / "loras/link.safetensors").is_symlink()
 
 
+def test_below_a_linked_folder_the_true_path_is_told(
+    sdgraph: Command, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/c.safetensors").write_bytes(b"1")
+    (models / "linked").symlink_to(tmp_path / "shared")
+    result = remove(sdgraph, "c.safetensors")
+    assert f"which is {tmp_path}/shared/c.safetensors" in " ".join(result.err.split())
+
+
+def test_what_could_not_be_removed_is_not_said_to_be_removed(
+    sdgraph: Command, cache: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for name in ("org/one", "a.safetensors"):
+        result = remove(sdgraph, name, "--yes")
+        assert result.code == 1 and "could not be removed" in result.err and not result.out
+        assert "Traceback" not in result.err
+
+
 def test_without_a_confirmation_nothing_is_removed(
     sdgraph: Command, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +120,9 @@ def test_without_a_confirmation_nothing_is_removed(
         assert (models / "loras/a.safetensors").exists() is is_left
 
 
-@pytest.mark.parametrize("name", ["org/none", "none.safetensors", "tiny/inpaint", "../x", ""])
+@pytest.mark.parametrize(
+    "name", ["org/none", "org--one", "none.safetensors", "tiny/inpaint", "../x", ""]
+)
 def test_what_is_not_here_is_told(sdgraph: Command, cache: Path, models: Path, name: str) -> None:
     result = remove(sdgraph, name, "--yes")
     assert result.code == 2 and "Traceback" not in result.err

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
-from sdgraph.errors import CheckpointError, Problem
-from sdgraph.files import expand_home, is_file, sdgraph_home
+from sdgraph.errors import CheckpointError, MediaError, Problem
+from sdgraph.files import atomic_write, expand_home, is_file, sdgraph_home, write_only_in
 from sdgraph.models.formats.control_network_configs import LDM_PREFIX, control_network_config
 from sdgraph.models.formats.safetensors_files import tensor_shapes
 from sdgraph.values import Checkpoint
@@ -54,12 +52,12 @@ def control_configs(checkpoint: Checkpoint, path: Path) -> Path:
 
 
 def _write_config(text: str) -> Path:
-    """The folder with a config, which is written and then renamed if it is not there."""
+    """The folder with a config, which is written if it is not there; raises CheckpointError."""
     folder = sdgraph_home() / "configs" / hashlib.sha256(text.encode()).hexdigest()[:32]
     if not is_file(folder / _CONFIG):
-        folder.mkdir(parents=True, exist_ok=True)
-        number, temporary = tempfile.mkstemp(prefix=".sdgraph-", dir=folder)
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, folder / _CONFIG)  # noqa: PTH105
+        try:
+            with write_only_in(None), atomic_write(folder / _CONFIG, durable=False) as temporary:
+                temporary.write_text(text, "utf-8")
+        except MediaError as error:
+            raise CheckpointError(error.problems) from error
     return folder

@@ -26,7 +26,7 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.formatting import format_bytes
 
 from .hub_errors import hub_error, is_network_error
-from .hub_listing import HubListing, cache_folder, incomplete_path, list_hub_files
+from .hub_listing import SHA256, HubListing, cache_folder, incomplete_path, list_hub_files
 
 RESUMED_BYTES = 2**20
 """Larger files are continued after an interruption."""
@@ -34,7 +34,7 @@ RESUMED_BYTES = 2**20
 _TRIES = 5
 _SECONDS_BETWEEN_TRIES = 1.0
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ETAG = re.compile(r"\w[\w.-]*")
 
 
 def download_matching(
@@ -99,7 +99,7 @@ def download_files(listing: HubListing, names: Collection[str]) -> Path:
     refuse_full_disk(source, listing.bytes_to_fetch(names))
     try:
         for name in sorted(names):
-            if listing.files[name].size > RESUMED_BYTES and listing.missing_bytes(name):
+            if listing.files[name].size > RESUMED_BYTES and not listing.is_here(name):
                 _download_large(listing, name)
         patterns = [glob.escape(name) for name in names] or [""]
         return Path(
@@ -149,6 +149,10 @@ def _download_large(listing: HubListing, name: str) -> None:
     etag = file.sha256 or get_hf_file_metadata(url, headers=headers).etag
     if etag is None or file.size > constants.MAX_HTTP_DOWNLOAD_SIZE:
         return  # the hub's client downloads it, with another protocol
+    if not _ETAG.fullmatch(etag):  # it becomes the name of a file in the cache
+        found = f"the hash {etag!r} of {name}"
+        fix = "check HF_ENDPOINT, if you set it: this is not what the hub answers"
+        raise CheckpointError(Problem(listing.source, found, "letters and digits", fix))
     blob = listing.folder / "blobs" / etag
     lock = cache_folder() / ".locks" / listing.folder.name / f"{etag}.lock"
     for folder in (blob.parent, lock.parent):
@@ -158,7 +162,7 @@ def _download_large(listing: HubListing, name: str) -> None:
             return
         with incomplete_path(blob).open("ab") as part:
             _download_rest(part, url, headers, file.size, name)
-        if _SHA256.fullmatch(etag):
+        if SHA256.fullmatch(etag):
             _refuse_other_content(listing.source, name, incomplete_path(blob), etag)
         os.replace(incomplete_path(blob), blob)  # noqa: PTH105  like the hub's client
 
@@ -167,6 +171,8 @@ def _download_rest(
     part: IO[bytes], url: str, headers: Mapping[str, str], size: int, name: str
 ) -> None:
     """Downloads the rest of a file; of a connection that breaks off, several times."""
+    if part.tell() > size:  # an interruption left something else
+        _empty(part)
     bar = _progress_bar(shown=sys.stderr.isatty())
     with bar(total=size, initial=part.tell(), desc=name, unit="B", unit_scale=True) as progress:
         tries_left = _TRIES
@@ -181,8 +187,14 @@ def _download_rest(
                     raise
                 time.sleep(_SECONDS_BETWEEN_TRIES)
             if part.tell() > size:
-                part.truncate(0)
+                _empty(part)
                 raise ConnectionError(f"{name} has more than {size} bytes")
+
+
+def _empty(part: IO[bytes]) -> None:
+    """Removes the content of a file; the next bytes are written at its start."""
+    part.seek(0)
+    part.truncate()
 
 
 def _append(part: IO[bytes], url: str, headers: Mapping[str, str], progress: Any) -> None:
@@ -200,7 +212,7 @@ def _append(part: IO[bytes], url: str, headers: Mapping[str, str], progress: Any
     with client.http_stream_backoff("GET", url, headers=wanted, **options) as response:
         client.hf_raise_for_status(response)
         if response.status_code != 206 and begin:  # it begins again
-            part.truncate(0)
+            _empty(part)
             progress.update(-begin)
         for chunk in response.iter_bytes():
             part.write(chunk)

@@ -110,7 +110,7 @@ def _explain_network(error: BaseException) -> tuple[str, str] | None:
     if is_network_error(error):
         fix = "check the network (and HF_ENDPOINT and the proxy, if you set them), and try again"
         why = f" ({text[0]})" if text else ""
-        return f"{constants.ENDPOINT} cannot be reached{why}", fix
+        return f"the connection to {constants.ENDPOINT} fails{why}", fix
     return None
 
 

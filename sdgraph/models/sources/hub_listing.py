@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from sdgraph.errors import Problem
 from sdgraph.formatting import format_bytes
 
 from .hub_errors import hub_error
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,17 @@ class HubListing:
         """The folder in the hub's cache with the files of this commit; it need not exist."""
         return self.folder / "snapshots" / self.commit
 
+    def is_here(self, name: str) -> bool:
+        """Whether the whole content of a file is on this disk.
+
+        Args:
+            name: Its path in the repository.
+        """
+        sha256 = self.files[name].sha256
+        if (self.snapshot / name).exists():
+            return True
+        return sha256 is not None and (self.folder / "blobs" / sha256).exists()
+
     def missing_bytes(self, name: str) -> int:
         """How many bytes of a file must still be downloaded.
 
@@ -59,13 +73,12 @@ class HubListing:
             name: Its path in the repository.
         """
         file = self.files[name]
-        if (self.snapshot / name).exists():
+        if self.is_here(name):
             return 0
         if file.sha256 is None:
             return file.size
-        if (blob := self.folder / "blobs" / file.sha256).exists():
-            return 0
-        return file.size - min(file.size, _size_of(incomplete_path(blob)))
+        unfinished = incomplete_path(self.folder / "blobs" / file.sha256)
+        return file.size - min(file.size, _size_of(unfinished))
 
     def bytes_to_fetch(self, names: Iterable[str]) -> int:
         """How many bytes of some files must still be downloaded.
@@ -106,7 +119,8 @@ def list_hub_files(source: str, revision: str | None) -> HubListing:
 
 
 def _hub_file(entry: Any) -> HubFile:
-    return HubFile(int(entry.size or 0), entry.lfs.sha256 if entry.lfs is not None else None)
+    sha256 = str(entry.lfs.sha256) if entry.lfs is not None else ""
+    return HubFile(int(entry.size or 0), sha256 if SHA256.fullmatch(sha256) else None)
 
 
 def interrupted_problems() -> list[Problem]:
