@@ -37,6 +37,7 @@ from tests.support.library_nodes import (
 )
 from tests.support.lora_files import lora
 from tests.support.photos import noisy, photo, spot
+from tests.support.redux_files import redux
 from tests.support.toys import Number
 
 NUMBERS: tuple[Any, ...] = (0, 1, 2, 3, 8, 16, 31, 64, 512, 0.25, 0.5, 0.75, 1.5, 0.0, 1.0)
@@ -138,6 +139,8 @@ def other_values(cls: type[Node[Any]], name: str, folder: Path) -> Iterator[Any]
     for value in VALUES:
         yield from (value, [value, value])
     yield from CHECKPOINTS
+    if name == "redux":
+        yield Checkpoint(redux(folder / "other redux", 1.0))
     yield from ([Lora(folder / "lora", scale=0.5)], Lora(shipped_folder("tiny/ip-adapter")))
 
 
@@ -238,6 +241,7 @@ MODELS = {
     "usyd-community/vitpose-base-simple": map_models.vitpose,
     "PekingU/rtdetr_r50vd_coco_o365": map_models.rt_detr,
     "openmmlab/upernet-convnext-small": map_models.upernet,
+    "black-forest-labs/FLUX.1-Redux-dev": redux,
 }
 """What is taken for the checkpoints that do not ship."""
 
@@ -251,7 +255,8 @@ def local(cls: type[Node[Any]], name: str, folder: Path) -> tuple[Node[Any], lis
     """The node over a copy of a checkpoint that fits, and the files of it that it reads."""
     least = fields_with_files(cls, folder)
     default = cls.model_fields[name].default
-    preferred = default.source if isinstance(default, Checkpoint) else "tiny/controlnet-edges"
+    needed = {"redux": "black-forest-labs/FLUX.1-Redux-dev"}.get(name, "tiny/controlnet-edges")
+    preferred = default.source if isinstance(default, Checkpoint) else needed
     sources = (preferred, *shipped_names())
     for around, source in product(({}, *AROUND.get(cls.__name__, ())), sources):
         copied = folder / source.replace("/", "-")

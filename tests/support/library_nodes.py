@@ -15,6 +15,7 @@ from sdgraph import Checkpoint, Node
 from sdgraph.nodes.training.data import Dataset, WorldDataset
 from sdgraph.values import DepthMap, EdgeMap, Image, Mask, Video
 from tests.support.photos import noisy, photo, picture, spot
+from tests.support.redux_files import redux
 
 NODE_CLASSES: list[type[Node[Any]]] = [
     getattr(sdgraph.nodes, name) for name in sdgraph.nodes.__all__
@@ -93,6 +94,8 @@ def fields_with_files(cls: type[Node[Any]], folder: Path) -> dict[str, Any]:
     if cls.effect:
         files["path"] = folder / ("out.mp4" if "video" in cls.model_fields else "out.png")
     fields = required_fields(cls)
+    if "redux" in fields:
+        fields["redux"] = Checkpoint(redux(folder / "redux"))
     return {k: files.get(k, v) if isinstance(v, str) else v for k, v in fields.items()}
 
 
