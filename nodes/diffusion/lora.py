@@ -100,12 +100,18 @@ def lora_problems(
 
 def _quantization_problem(shapes: TensorShapes, checkpoint: Checkpoint, family: ModelFamily) -> str:
     """Why an adapter cannot be merged into the weights; "" if it can be, or peft computes it."""
-    if checkpoint.quantization is None or is_plain(shapes):
+    if is_plain(shapes):
         return ""
-    return (
-        f"which is no plain LoRA: it is merged into the weights of the {family.denoiser.name}, "
-        f"which are quantized to {checkpoint.quantization}"
-    )
+    encoders = {encoder.name for encoder in family.text_encoders}
+    changed = {owner.component for _, _, owner in owned_layers(shapes, family) if owner}
+    for name in sorted(changed):
+        quantization = checkpoint.text_quantization if name in encoders else checkpoint.quantization
+        if quantization is not None:
+            return (
+                f"which is no plain LoRA: it is merged into the weights of the {name}, which are "
+                f"quantized to {quantization}"
+            )
+    return ""
 
 
 def merged_bytes(loras: Sequence[Lora], dtype: str) -> int:

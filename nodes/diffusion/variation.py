@@ -68,12 +68,19 @@ class Variation(Diffusion[Image]):
     def planned_size(self) -> tuple[int, int] | None:
         return (self.width, self.height) if self.width and self.height else None
 
+    def chosen_fields(self) -> Mapping[str, object]:
+        sides = self.family.sides(self.known_checkpoint, self.width, self.height)
+        return {
+            **super().chosen_fields(),
+            **{name: side for name, side in sides.items() if side and not getattr(self, name)},
+        }
+
     def reference_area(self) -> int:
         return _TOKENS * _PIXELS_OF_TOKEN
 
     def parts(self) -> Mapping[str, Part]:
         parts = dict(super().parts())
-        if self.prompt == "":
+        if self.prompt == "" and not self.loras:  # which may have layers for them
             for name in self.family.text_components:
                 parts.pop(name, None)
         redux = self.redux
@@ -84,7 +91,7 @@ class Variation(Diffusion[Image]):
         return parts
 
     def stages(self) -> Iterator[Stage]:
-        if self.prompt != "":
+        if self.prompt:
             yield from super().stages()
 
     def check(self) -> Iterator[Problem]:

@@ -19,8 +19,8 @@ _COMPONENTS = {
 def redux(folder: Path, value: float = 0.0) -> Path:
     """Writes the checkpoint; another value makes other weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    index = {name: [library, cls] for name, (library, cls, _) in _COMPONENTS.items()}
-    index |= {"_class_name": "FluxPriorReduxPipeline"}
+    components = {name: [library, cls] for name, (library, cls, _) in _COMPONENTS.items()}
+    index = {"_class_name": "FluxPriorReduxPipeline", **components}
     (folder / "model_index.json").write_text(json.dumps(index))
     for name, (_, cls, weights) in _COMPONENTS.items():
         (folder / name).mkdir(exist_ok=True)

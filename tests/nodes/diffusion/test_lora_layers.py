@@ -225,6 +225,12 @@ def test_an_adapter_that_is_merged_takes_memory_and_plain_weights(tmp_path: Path
     node = Text2Image(prompt="a", checkpoint=base, loras=[merged, plain])
     (problem,) = (p for p in node.check() if p.subject == "loras")
     assert "merged.safetensors" in problem.found and "quantized to int8wo" in problem.found
+    encoder = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
+    text = write(tmp_path / "text.safetensors", {f"{encoder}.diff": np.zeros((64, 64), np.float32)})
+    assert not list(node.replace(loras=[Lora(text)]).check())
+    words = Checkpoint(TEXT, text_quantization="int8wo")
+    (problem,) = node.replace(checkpoint=words, loras=[Lora(text)]).check()
+    assert "the weights of the text_encoder, which are quantized to int8wo" in problem.found
     half = Text2Image(prompt="a", checkpoint=Checkpoint(TEXT, dtype="float16"))
     added = half.replace(loras=[merged]).working_memory({}, "float32")
     assert added - half.working_memory({}, "float32") == 64 * 64 * 2

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdgraph import Checkpoint, Node, Session, Store, run
+from sdgraph import Checkpoint, Lora, Node, Session, Store, run
 from sdgraph.graph import Graph
 from sdgraph.models import resolve_part
 from sdgraph.models.loading.loader import load_part
@@ -22,6 +22,7 @@ from sdgraph.nodes.diffusion.inpaint import paste_masked
 from sdgraph.nodes.diffusion.pipeline_io import resize_pixels, to_pixels
 from sdgraph.store.keys import stage_key
 from sdgraph.values import Image
+from tests.support.lora_files import write
 
 from .test_pipelines import MASK, PHOTO, PROMPTS, SIZE, folders, node_for, noise, problems_of
 
@@ -232,13 +233,24 @@ def test_a_variation_makes_what_diffusers_makes(
     assert (ours.numpy == to_pixels(made[0])).all() and ours.numpy.std() > 10
 
 
-def test_a_variation_without_a_prompt_loads_no_text_encoder(folders: Any) -> None:
+_LAYER = "lora_te1_text_model_encoder_layers_0_self_attn_q_proj"
+WORDS_LORA = {
+    f"{_LAYER}.lora_down.weight": np.ones((2, 32), np.float32),
+    f"{_LAYER}.lora_up.weight": np.ones((32, 2), np.float32),
+}
+
+
+def test_a_variation_without_a_prompt_loads_no_text_encoder(folders: Any, tmp_path: Path) -> None:
     node = variation(folders, image=[PHOTO, OTHER])
     assert not any("text" in name or "tokenizer" in name for name in node.parts())
     session = Session(device="cpu", store=None)
     made = run(node, session=session)
     assert made != run(node.replace(image=PHOTO), session=session)
     assert made != run(node.replace(prompt="a red star"), session=session)
+    usual = node.replace(width=None, height=None).chosen_fields()
+    assert usual == {"guidance": 3.5, "width": 1024, "height": 1024}
+    for_words = Lora(write(tmp_path / "words.safetensors", WORDS_LORA))
+    assert run(node.replace(loras=[for_words]), session=session) == made, "it changes no word"
     text = problems_of(node.replace(redux=Checkpoint(folders("flux"))))
     assert "a FluxPipeline checkpoint" in text and "FLUX.1 Redux" in text
 
