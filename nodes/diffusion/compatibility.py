@@ -95,13 +95,15 @@ def task_problems(
 def _other_ways(node_type: str, task: Task, family: ModelFamily) -> str:
     """What the family is for, and which of its kin can do what a node asks."""
     # Of "ControlNet" and "ControlNet with an image", the first is enough.
-    nodes = dict.fromkeys(_NODES_BY_TASK[each].partition(" ")[0] for each in family.pipelines)
+    nodes = [_NODES_BY_TASK[each].partition(" ")[0] for each in family.pipelines]
+    *others, last = dict.fromkeys(nodes)
     kin = [
         other.label
         for other in families_for(task)
         if set(family.denoiser.classes) & set(other.denoiser.classes)
     ]
-    ways = f"{family.label} is for {', '.join(nodes)}"
+    named = f"{', '.join(others)} and {last}" if others else last
+    ways = f"{family.label} is for {named}"
     return f"{ways}; for {node_type} take {' or '.join(kin)}" if kin else ways
 
 

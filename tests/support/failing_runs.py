@@ -31,3 +31,8 @@ def refused_at_construction(cls: type[Node[Any]], **fields: Any) -> str:
     with pytest.raises(InvalidNodeError) as caught:
         cls(**fields)
     return str(caught.value)
+
+
+def problems_of(node: Node[Any]) -> str:
+    """What the check of a node finds, as text; "" if all is well."""
+    return "\n".join(str(problem) for problem in node.check())

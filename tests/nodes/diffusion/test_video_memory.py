@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from sdgraph.nodes.diffusion.families import FAMILIES, ModelFamily
 from tests.support.memory_peaks import empty, meta_module, peak
 from tests.support.memory_peaks import (
     use_attention_without_matrix as _without_matrix,  # noqa: F401
 )
+
+from .test_transformer_memory import family_called
 
 WAN_1B: dict[str, Any] = {"num_attention_heads": 12, "ffn_dim": 8960}
 WAN_14B: dict[str, Any] = {"num_attention_heads": 40, "ffn_dim": 13824}
@@ -50,10 +51,6 @@ COG_VAE: dict[str, Any] = {
 def short(value: object) -> str:
     """A test's name for a value, without long configs."""
     return value if isinstance(value, str) else ""
-
-
-def family_called(label: str) -> ModelFamily:
-    return next(family for family in FAMILIES if family.label == label)
 
 
 def wan(config: Any, frames: int, height: int, width: int, *, timed: bool) -> Callable[[Any], Any]:

@@ -20,6 +20,7 @@ from sdgraph.nodes.diffusion.inpaint import paste_masked
 from sdgraph.nodes.diffusion.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import CONTROL_NETWORKS
 from sdgraph.values import DepthMap, EdgeMap, Image, Mask, Part, PoseMap, ScribbleMap
+from tests.support.failing_runs import problems_of
 
 SIZE = {"width": 64, "height": 64}
 PROMPTS = {"prompt": "a red star", "negative_prompt": "a blue ring"}
@@ -219,10 +220,6 @@ def test_the_kind_of_a_map_chooses_the_mode(folders: Any, kind: type, mode: int 
     assert not problems_of(node)
     (made,) = node.controls()
     assert mode_of(made, node.family) == mode
-
-
-def problems_of(node: ControlNet) -> str:
-    return "\n".join(str(problem) for problem in node.check())
 
 
 @pytest.mark.parametrize(

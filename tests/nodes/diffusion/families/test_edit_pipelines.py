@@ -22,9 +22,10 @@ from sdgraph.nodes.diffusion.inpaint import paste_masked
 from sdgraph.nodes.diffusion.pipeline_io import resize_pixels, to_pixels
 from sdgraph.store.keys import stage_key
 from sdgraph.values import Image
+from tests.support.failing_runs import problems_of
 from tests.support.lora_files import write
 
-from .test_pipelines import MASK, PHOTO, PROMPTS, SIZE, folders, node_for, noise, problems_of
+from .test_pipelines import MASK, PHOTO, PROMPTS, SIZE, folders, node_for, noise
 
 __all__ = ["folders"]
 

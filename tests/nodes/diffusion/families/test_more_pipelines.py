@@ -15,6 +15,7 @@ from sdgraph.events import Event, Stepped
 from sdgraph.nodes import Image2Image, Inpaint, Text2Image
 from sdgraph.nodes.diffusion.random_checkpoints import make_checkpoint
 from sdgraph.values import Image, Lora, Mask
+from tests.support.failing_runs import problems_of
 
 NAMES = ["aura-flow", "lumina2", "pixart-sigma", "sana", "sana-sprint"]
 
@@ -50,10 +51,6 @@ def sprint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def node_for(folder: Path, **fields: Any) -> Text2Image:
     settings = {"prompt": "a red star", "width": 64, "height": 64, "steps": 2}
     return Text2Image(checkpoint=Checkpoint(folder), **{**settings, **fields})
-
-
-def problems_of(node: Any) -> str:
-    return "\n".join(str(problem) for problem in node.check())
 
 
 def warnings_of(node: Any) -> str:

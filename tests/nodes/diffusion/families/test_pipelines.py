@@ -22,12 +22,12 @@ from sdgraph.nodes.diffusion.node import Diffusion
 from sdgraph.nodes.diffusion.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import (
     PIPELINES,
-    make_checkpoint,
     unet_pipelines,
     video_pipelines,
 )
 from sdgraph.nodes.diffusion.schedulers import schedulers_for
 from sdgraph.values import Image, Lora, Mask
+from tests.support.failing_runs import problems_of
 
 NODES: dict[Task, type[Diffusion[Image]]] = {
     "text-to-image": Text2Image,
@@ -61,18 +61,10 @@ TRANSFORMERS = [
 """Those that take LoRAs and all schedulers of flow matching."""
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+@pytest.fixture(scope="session")
+def folders(random_folder: Callable[[str], Path]) -> Callable[[str], Path]:
     """A function that makes a checkpoint by its name, once."""
-    folder, made = tmp_path_factory.mktemp("random"), set()
-
-    def make(name: str) -> Path:
-        if name not in made:
-            make_checkpoint(name, folder / name)
-            made.add(name)
-        return folder / name
-
-    return make
+    return random_folder
 
 
 def node_for(task: Task, checkpoint: Checkpoint, **fields: Any) -> Diffusion[Image]:
@@ -254,10 +246,6 @@ def test_what_has_no_effect_is_told(folders: Any) -> None:
     qwen = node_for("text-to-image", Checkpoint(folders("qwen-image")))
     assert not warnings_of(qwen)
     assert "guidance 1, which has no effect" in warnings_of(qwen.replace(guidance=1))[0]
-
-
-def problems_of(node: Diffusion[Image]) -> str:
-    return "\n".join(str(problem) for problem in node.check())
 
 
 def test_sides_and_schedulers_are_checked_before_any_load(folders: Any) -> None:

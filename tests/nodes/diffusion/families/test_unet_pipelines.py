@@ -14,8 +14,9 @@ from sdgraph.nodes.diffusion.families import Task, family_of
 from sdgraph.nodes.diffusion.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.turbo import steps_by_name
 from sdgraph.values import Image
+from tests.support.failing_runs import problems_of
 
-from .test_pipelines import PHOTO, PROMPTS, SIZE, folders, node_for, noise, problems_of, warnings_of
+from .test_pipelines import PHOTO, PROMPTS, SIZE, folders, node_for, noise, warnings_of
 
 __all__ = ["folders"]
 

@@ -20,6 +20,7 @@ from sdgraph.nodes.diffusion.random_checkpoints import video_pipelines
 from sdgraph.nodes.diffusion.video_node import VideoDiffusion
 from sdgraph.values import Image, Video
 from tests.support import toys
+from tests.support.failing_runs import problems_of
 
 pytestmark = pytest.mark.usefixtures("ftfy")
 
@@ -113,10 +114,6 @@ def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
         **arguments,
     ).frames
     return to_pixels(np.asarray(frames)[0])
-
-
-def problems_of(node: VideoDiffusion) -> str:
-    return "\n".join(str(problem) for problem in node.check())
 
 
 def test_every_checkpoint_is_tried() -> None:
