@@ -149,8 +149,9 @@ def _weights(
     if whole:
         return whole
     indexes = [name for name in names if _is_index(name) and suffix in name]
-    own = [name for name in indexes if (f".{variant}." in name) == bool(variant)]
-    return [*shards, *own]
+    if variant:
+        return [*shards, *(name for name in indexes if f".{variant}." in name)]
+    return [*shards, *(name for name in indexes if name.endswith(f"{suffix}.index.json"))]
 
 
 def _variant_problem(source: str, names: Iterable[str], variant: str | None) -> Problem:

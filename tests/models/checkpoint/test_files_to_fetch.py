@@ -68,6 +68,8 @@ def test_a_component_without_the_variant_has_its_plain_weights() -> None:
     shards = [f"{STEM}.fp16-0000{number}-of-00002.safetensors" for number in (1, 2)]
     own, other = f"{STEM}.safetensors.index.fp16.json", f"{STEM}.safetensors.index.json"
     assert chosen(*shards, own, other, variant="fp16") == {*NEEDED, *shards, own}
+    plain = [name.replace(".fp16", "") for name in shards]
+    assert chosen(*shards, *plain, own, other) == {*NEEDED, *plain, other}
 
 
 def test_a_variant_that_no_component_has_names_those_that_there_are() -> None:
