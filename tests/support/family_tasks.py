@@ -86,7 +86,6 @@ _REASONS = {
     "from image embeddings": "needs a prior that no family has",
     "layers": "makes several pictures with transparency, which no node gives",
     "T2I-Adapter": "no node takes T2I-Adapters",
-    "ChromaInpaintPipeline": "fails in diffusers 0.42: it reads a setting that Chroma lacks",
 }
 """Why a task is not done, where it is not only that no family has the pipeline yet."""
 

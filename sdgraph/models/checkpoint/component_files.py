@@ -15,7 +15,7 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import expand_home, is_file
 from sdgraph.formatting import with_article
 from sdgraph.models.formats.config_files import read_config, read_index
-from sdgraph.models.formats.other_weights import DENOISER_CLASSES, label_of_denoiser
+from sdgraph.models.formats.other_weights import DENOISERS, label_of_denoiser
 from sdgraph.models.formats.safetensors_files import TensorShapes, refuse_damaged, tensor_shapes
 from sdgraph.models.formats.scaled_weights import scale_problem
 from sdgraph.models.formats.single_file_kinds import UNET_PREFIX, FileKind
@@ -110,7 +110,7 @@ def _refuse_other_family(checkpoint: ComponentSource, kind: FileKind, configs: P
     entry = index.get(checkpoint.component)
     class_name = str(entry[1]) if isinstance(entry, list) and len(entry) == 2 else ""
     label = label_of_denoiser(class_name)
-    if label and kind.label in DENOISER_CLASSES and kind.label != label:
+    if label and kind.label in DENOISERS and kind.label != label:
         wanted = f"{label}, as {checkpoint.base.source} has ({class_name})"
         fix = "take a transformer of the same family, or another checkpoint"
         raise CheckpointError(Problem(checkpoint.source, kind.label, wanted, fix))

@@ -19,7 +19,7 @@ from sdgraph.files import FileStamp, is_file, names_in
 from sdgraph.models.formats import pickles
 from sdgraph.models.formats.config_files import read_config, read_index
 from sdgraph.models.formats.gguf_headers import MAGIC
-from sdgraph.models.formats.other_weights import CONTROL_NETWORK, PIPELINES
+from sdgraph.models.formats.other_weights import CONTROL_NETWORK, DENOISERS
 from sdgraph.models.formats.safetensors_files import (
     SafetensorsHeader,
     refuse_damaged,
@@ -215,13 +215,13 @@ def _configs(checkpoint: Checkpoint, kind: FileKind) -> Path:
 
 def _denoiser_advice(source: str, label: str) -> str:
     """What to do with the denoiser of a family without its text encoders; "" for other files."""
-    pipeline, example = PIPELINES.get(label, ("", ""))
-    if not pipeline:
+    denoiser = DENOISERS.get(label)
+    if denoiser is None:
         return ""
     families: Any = import_module(_FAMILIES)
-    if not any(family.matches(pipeline) for family in families.FAMILIES):
+    if not any(family.matches(denoiser.pipeline) for family in families.FAMILIES):
         return f"no node takes {label.removeprefix('a model of ')} yet: choose another checkpoint"
-    component = f"{{source: {example}, transformer: {source}}}"
+    component = f"{{source: {denoiser.example}, transformer: {source}}}"
     return (
         f"it has no text encoders: name a whole checkpoint, and it as its transformer, {component}"
     )

@@ -23,6 +23,20 @@ class _Kind(NamedTuple):
     advice: str = ""
 
 
+class KnownDenoiser(NamedTuple):
+    """A denoiser that is told by its tensors.
+
+    Args:
+        class_prefix: What the names of its classes in diffusers begin with.
+        pipeline: The class of its pipeline.
+        example: A checkpoint on the hub that has it.
+    """
+
+    class_prefix: str
+    pipeline: str
+    example: str
+
+
 _LORA = "put it under `loras:` of the node, and name a whole checkpoint here"
 _EMBEDDING = "put it under `embeddings:` of the node, and name a whole checkpoint here"
 CONTROL_NETWORK = "a ControlNet"
@@ -155,49 +169,42 @@ _OTHERS = (
     _Kind("an estimator of depth", r"(pretrained|depth_head|depth_model|backbone)\.", _PART),
 )
 
-PIPELINES: Mapping[str, tuple[str, str]] = {
-    "a model of Flux.2": ("Flux2KleinPipeline", "black-forest-labs/FLUX.2-klein-4B"),
-    "a model of Chroma": ("ChromaPipeline", "lodestones/Chroma1-HD"),
-    "a model of HunyuanVideo": ("HunyuanVideoPipeline", "hunyuanvideo-community/HunyuanVideo"),
-    "a model of HiDream": ("HiDreamImagePipeline", "HiDream-ai/HiDream-I1-Full"),
-    "a model of Flux": ("FluxPipeline", "black-forest-labs/FLUX.1-dev"),
-    "a model of Stable Diffusion 3": (
-        "StableDiffusion3Pipeline",
-        "stabilityai/stable-diffusion-3.5-medium",
+DENOISERS: Mapping[str, KnownDenoiser] = {
+    "a model of Flux.2": KnownDenoiser(
+        "Flux2", "Flux2KleinPipeline", "black-forest-labs/FLUX.2-klein-4B"
     ),
-    "a model of AuraFlow": ("AuraFlowPipeline", "fal/AuraFlow-v0.3"),
-    "a model of Qwen-Image": ("QwenImagePipeline", "Qwen/Qwen-Image"),
-    "a model of Z-Image": ("ZImagePipeline", "Tongyi-MAI/Z-Image-Turbo"),
-    "a model of Lumina 2": ("Lumina2Pipeline", "Alpha-VLLM/Lumina-Image-2.0"),
-    "a model of LTX-2": ("LTX2Pipeline", "Lightricks/LTX-2"),
-    "a model of LTX-Video": ("LTXPipeline", "Lightricks/LTX-Video"),
-    "a model of Wan": ("WanPipeline", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"),
-    "a model of Mochi": ("MochiPipeline", "genmo/mochi-1-preview"),
-    "a model of SANA": ("SanaPipeline", "Efficient-Large-Model/Sana_1600M_1024px_diffusers"),
-    "a model of Cosmos": ("CosmosTextToWorldPipeline", "nvidia/Cosmos-1.0-Diffusion-7B-Text2World"),
-    "a model of Stable Cascade": ("StableCascadeCombinedPipeline", "stabilityai/stable-cascade"),
+    "a model of Chroma": KnownDenoiser("Chroma", "ChromaPipeline", "lodestones/Chroma1-HD"),
+    "a model of HunyuanVideo": KnownDenoiser(
+        "HunyuanVideo", "HunyuanVideoPipeline", "hunyuanvideo-community/HunyuanVideo"
+    ),
+    "a model of HiDream": KnownDenoiser(
+        "HiDream", "HiDreamImagePipeline", "HiDream-ai/HiDream-I1-Full"
+    ),
+    "a model of Flux": KnownDenoiser("Flux", "FluxPipeline", "black-forest-labs/FLUX.1-dev"),
+    "a model of Stable Diffusion 3": KnownDenoiser(
+        "SD3", "StableDiffusion3Pipeline", "stabilityai/stable-diffusion-3.5-medium"
+    ),
+    "a model of AuraFlow": KnownDenoiser("AuraFlow", "AuraFlowPipeline", "fal/AuraFlow-v0.3"),
+    "a model of Qwen-Image": KnownDenoiser("QwenImage", "QwenImagePipeline", "Qwen/Qwen-Image"),
+    "a model of Z-Image": KnownDenoiser("ZImage", "ZImagePipeline", "Tongyi-MAI/Z-Image-Turbo"),
+    "a model of Lumina 2": KnownDenoiser(
+        "Lumina2", "Lumina2Pipeline", "Alpha-VLLM/Lumina-Image-2.0"
+    ),
+    "a model of LTX-2": KnownDenoiser("LTX2", "LTX2Pipeline", "Lightricks/LTX-2"),
+    "a model of LTX-Video": KnownDenoiser("LTX", "LTXPipeline", "Lightricks/LTX-Video"),
+    "a model of Wan": KnownDenoiser("Wan", "WanPipeline", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"),
+    "a model of Mochi": KnownDenoiser("Mochi", "MochiPipeline", "genmo/mochi-1-preview"),
+    "a model of SANA": KnownDenoiser(
+        "Sana", "SanaPipeline", "Efficient-Large-Model/Sana_1600M_1024px_diffusers"
+    ),
+    "a model of Cosmos": KnownDenoiser(
+        "Cosmos", "CosmosTextToWorldPipeline", "nvidia/Cosmos-1.0-Diffusion-7B-Text2World"
+    ),
+    "a model of Stable Cascade": KnownDenoiser(
+        "StableCascadeUNet", "StableCascadeCombinedPipeline", "stabilityai/stable-cascade"
+    ),
 }
-"""The pipeline of each denoiser that is told by its tensors, and a checkpoint that has it."""
-
-DENOISER_CLASSES: Mapping[str, str] = {
-    "a model of Flux.2": "Flux2",
-    "a model of Chroma": "Chroma",
-    "a model of HunyuanVideo": "HunyuanVideo",
-    "a model of HiDream": "HiDream",
-    "a model of Flux": "Flux",
-    "a model of Stable Diffusion 3": "SD3",
-    "a model of AuraFlow": "AuraFlow",
-    "a model of Qwen-Image": "QwenImage",
-    "a model of Z-Image": "ZImage",
-    "a model of Lumina 2": "Lumina2",
-    "a model of LTX-2": "LTX2",
-    "a model of LTX-Video": "LTX",
-    "a model of Wan": "Wan",
-    "a model of Mochi": "Mochi",
-    "a model of SANA": "Sana",
-    "a model of Cosmos": "Cosmos",
-}
-"""What the classes of the denoisers begin with that are told by their tensors."""
+"""The denoisers that are told by their tensors, by the label of their files."""
 
 
 def label_of_denoiser(class_name: str) -> str:
@@ -207,7 +214,7 @@ def label_of_denoiser(class_name: str) -> str:
         >>> label_of_denoiser("Flux2Transformer2DModel"), label_of_denoiser("UNet2DConditionModel")
         ('a model of Flux.2', '')
     """
-    begins = {begin: label for label, begin in DENOISER_CLASSES.items()}
+    begins = {denoiser.class_prefix: label for label, denoiser in DENOISERS.items()}
     fitting = [begin for begin in begins if class_name.startswith(begin)]
     return begins[max(fitting, key=len)] if fitting else ""
 
