@@ -184,9 +184,11 @@ def parse_request(
         if name not in workflow.inputs:
             problems.append(_unknown_input(workflow, name, text))
             continue
-        if any(given.pop(name, None) is not None for given in (single, axes)):
-            repeated.append(_repeated_notice(f"inputs.{name}", f"for a sweep write {name}=[…, …]"))
-        notices.pop(name, None)
+        if name in single or name in axes:
+            fix = f"for a sweep write {name}=[…, …]"
+            repeated[f"inputs.{name}"] = _repeated_notice(f"inputs.{name}", fix)
+        for given in (single, axes, notices):  # the last value counts
+            given.pop(name, None)
         try:
             value = parse_input(workflow.inputs[name], text)
         except InvalidWorkflowError as error:
@@ -200,7 +202,7 @@ def parse_request(
             single[name] = value
     names = {*single, *axes}
     unread = [name for name in unread_inputs(workflow.template) if name in names] if names else []
-    warnings = (*repeated, *notices.values(), *map(_unread_notice, unread))
+    warnings = (*repeated.values(), *notices.values(), *map(_unread_notice, unread))
     return Request(workflow, single, tuple(problems), axes, warnings)
 
 
@@ -217,10 +219,13 @@ def _unread_notice(name: str) -> Problem:
 
 def _change_fields(
     workflow: Workflow, changes: Sequence[str]
-) -> tuple[Workflow, list[Problem], list[Problem]]:
-    """The workflow with the fields of `--set`, the problems of their values, and the warnings."""
+) -> tuple[Workflow, list[Problem], dict[str, Problem]]:
+    """The workflow with the fields of `--set`, the problems of their values, and the warnings.
+
+    The warnings are those about fields that are given more than once, by the field.
+    """
     problems: list[Problem] = []
-    warnings: list[Problem] = []
+    warnings: dict[str, Problem] = {}
     fields: dict[str, Any] = {}
     for change in changes:
         field, value = _split(change, "--set NODE.FIELD=VALUE")
@@ -231,7 +236,7 @@ def _change_fields(
             continue
         # Paths in a file are relative to the file, those on the command line to the current folder.
         if field in fields:
-            warnings.append(_repeated_notice(field, "give it once"))
+            warnings[field] = _repeated_notice(field, "give it once")
         fields[field] = _absolute(workflow, field, data)
     return workflow.with_fields(fields) if fields else workflow, problems, warnings
 

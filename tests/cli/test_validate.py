@@ -129,6 +129,7 @@ def test_an_input_or_a_field_that_is_given_twice_is_a_warning(
             in sdgraph(command, "twice.yaml", "grey=5", "grey=6").out
         )
         assert words not in sdgraph(command, "twice.yaml", "grey=5").out
+    assert sdgraph("plan", "twice.yaml", "grey=5", "grey=6", "grey=7").out.count(words) == 1
     changes = ("--set", "square.grey=1", "--set", "square.grey=2")
     assert f"square.grey: given {words}" in sdgraph("plan", "twice.yaml", *changes).out
 
