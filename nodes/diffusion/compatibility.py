@@ -93,18 +93,18 @@ def task_problems(
 
 
 def _other_ways(node_type: str, task: Task, family: ModelFamily) -> str:
-    """What the family is for, and which of its kin can do what a node asks."""
+    """What the family is for, and which families with the same network can do the task."""
     # Of "ControlNet" and "ControlNet with an image", the first is enough.
     nodes = [_NODES_BY_TASK[each].partition(" ")[0] for each in family.pipelines]
     *others, last = dict.fromkeys(nodes)
-    kin = [
+    related = [
         other.label
         for other in families_for(task)
         if set(family.denoiser.classes) & set(other.denoiser.classes)
     ]
     named = f"{', '.join(others)} and {last}" if others else last
     ways = f"{family.label} is for {named}"
-    return f"{ways}; for {node_type} take {' or '.join(kin)}" if kin else ways
+    return f"{ways}; for {node_type} take {' or '.join(related)}" if related else ways
 
 
 def _fitting_task_problems(
@@ -204,8 +204,8 @@ def width_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
     per_token = family.denoiser.latents_per_token
     if latents and made and latents * per_token != made:
         found = f"{checkpoint.source}, whose {family.decoder.name} has {latents} latent channels"
-        wish = f"{made // per_token}, which its {family.denoiser.name} makes"
-        yield Problem("checkpoint", found, wish, fix)
+        wanted_channels = f"{made // per_token}, which its {family.denoiser.name} makes"
+        yield Problem("checkpoint", found, wanted_channels, fix)
 
 
 def clip_skip_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Problem]:

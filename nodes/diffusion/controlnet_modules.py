@@ -17,10 +17,10 @@ from .pipeline_io import random_generator
 
 def copy_module(module: Any) -> Any:
     """A module with the same weights and submodules, in which others can be put."""
-    twin = copy.copy(module)
+    copied = copy.copy(module)
     for name in ("_modules", "_parameters", "_buffers"):
-        vars(twin)[name] = dict(vars(module)[name])
-    return twin
+        vars(copied)[name] = dict(vars(module)[name])
+    return copied
 
 
 def arrange_networks(networks: Sequence[Any], family: ModelFamily, *, shared: bool) -> Any:
@@ -51,8 +51,8 @@ def seed_encoding(decoder: Any, seed: int) -> Any:
         decoder: The autoencoder.
         seed: The seed.
     """
-    twin, generator = copy_module(decoder), random_generator(seed)
-    encode = twin.encode
+    copied, generator = copy_module(decoder), random_generator(seed)
+    encode = copied.encode
 
     def encode_by_seed(*pictures: Any, **options: Any) -> Any:
         output = encode(*pictures, **options)
@@ -60,5 +60,5 @@ def seed_encoding(decoder: Any, seed: int) -> Any:
         output.latent_dist.sample = lambda own=None: sample(own or generator)
         return output
 
-    twin.encode = encode_by_seed
-    return twin
+    copied.encode = encode_by_seed
+    return copied

@@ -87,7 +87,7 @@ COGVIDEOX = ModelFamily(
         "image-to-video": "zai-org/CogVideoX-5b-I2V",
         "video-to-video": "zai-org/CogVideoX-5b",
     },
-    # Those of other names ignore how its own one shifts the noise.
+    # The schedulers that can be named ignore `snr_shift_scale` of its own one.
     own_scheduler=True,
     purposes={16: "text-to-video", 32: "text-to-video"},
     denoiser=replace(

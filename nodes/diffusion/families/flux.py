@@ -103,7 +103,7 @@ FLUX = ModelFamily(
 
 
 def _keep_size(width: int, height: int) -> dict[str, object]:
-    """Makes the pipeline of Kontext keep the size, which it would change to one that it likes."""
+    """Makes the pipeline of Kontext keep the size, which it would change to one of its training."""
     return {"max_area": width * height, "_auto_resize": False}
 
 

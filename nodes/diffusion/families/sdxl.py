@@ -38,7 +38,7 @@ _BASE = FamilyVersion(
 )
 
 _SCORED = "requires_aesthetics_score"
-"""The setting in the index of a refiner, which goes over pictures that the base model made."""
+"""The setting in the index of a refiner, which refines pictures that the base model made."""
 
 
 def _fitting_tasks(index: Config, denoiser: Config) -> Collection[Task]:
