@@ -263,8 +263,10 @@ def scheduler_problems(
         yield Problem(
             "checkpoint", f"{checkpoint.source}: {found}", "a scheduler of diffusers", fix
         )
-    if checkpoint.prediction_type is not None and "FlowMatch" in str(own):
-        found = f"{checkpoint.source}: prediction_type {checkpoint.prediction_type} for {own}"
+    if checkpoint.prediction_type is not None and family.flow_matching:
+        found = (
+            f"{checkpoint.source}: prediction_type {checkpoint.prediction_type} for {family.label}"
+        )
         yield Problem("checkpoint", found, "none: it predicts a flow", "leave it out")
 
 

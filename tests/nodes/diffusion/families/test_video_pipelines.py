@@ -260,6 +260,14 @@ def test_a_video_has_the_shape_of_its_picture(random_folder: Callable[[str], Pat
     assert size_like((1, 9000), 64 * 64, 16) == (16, 6064)
 
 
+def test_what_a_checkpoint_of_flow_matching_predicts_cannot_be_set(
+    random_folder: Callable[[str], Path],
+) -> None:
+    checkpoint = Checkpoint(random_folder("wan"), prediction_type="epsilon")  # by UniPC
+    text = problems_of(node_for(random_folder("wan"), "text-to-video", checkpoint=checkpoint))
+    assert "prediction_type epsilon for Wan" in text and "it predicts a flow" in text
+
+
 def test_a_picture_whose_size_a_run_alone_can_tell_is_refused_by_the_run(
     random_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
