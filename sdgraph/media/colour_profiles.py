@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _MODES = {"RGB ": ("RGB", "RGBA", "RGBX"), "CMYK": ("CMYK",), "GRAY": ("L", "LA", "I;16")}
 """The modes that a profile can describe, by the colour space in its header."""
 
+_CHANNELS = {"P": ("RGB", "RGBA"), "RGB": ("RGB", "RGBA"), "L": ("L", "LA")}
+"""The modes without and with alpha in which pictures of some modes are converted."""
+
 _GAMMAS = (0.1, 4.0)
 """The least and the largest gamma of a PNG that is believed; others are errors of programs."""
 
@@ -44,8 +47,7 @@ def convert_to_srgb(picture: PIL.Image.Image) -> PIL.Image.Image:
     if profile is None:
         gamma = find_gamma(picture)
         return picture if gamma is None else _convert_gamma(picture, gamma)
-    if picture.mode == "P":
-        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    picture = _with_channels(picture)
     if picture.mode == "I;16":
         return _convert_grey(picture, profile)
     alpha = picture.getchannel("A") if picture.mode == "LA" else None
@@ -123,13 +125,19 @@ def _is_srgb(profile: ImageCmsProfile, mode: str) -> bool:
     )
 
 
+def _with_channels(picture: PIL.Image.Image) -> PIL.Image.Image:
+    """A picture without a palette; transparency is alpha and no colour, which would be changed."""
+    opaque, transparent = _CHANNELS.get(picture.mode, (picture.mode, picture.mode))
+    mode = transparent if picture.has_transparency_data else opaque
+    return picture if mode == picture.mode else picture.convert(mode)
+
+
 def _convert_gamma(picture: PIL.Image.Image, gamma: float) -> PIL.Image.Image:
     """A picture encoded with a gamma as sRGB (IEC 61966-2-1), with its mode, alpha unchanged."""
     import numpy as np
     import PIL.Image
 
-    if picture.mode == "P":
-        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    picture = _with_channels(picture)
     info = {key: value for key, value in picture.info.items() if key != "gamma"}
     if picture.mode == "I;16":
         numbers = np.rint(_encode_srgb(np.asarray(picture) / 65535, gamma) * 65535)

@@ -185,6 +185,22 @@ def test_linear_numbers_of_a_png_are_encoded_as_srgb(tmp_path: Path, mode: str) 
     assert "gamma" not in picture.info and converted_profile(path) == "a gamma of 1"
 
 
+@pytest.mark.parametrize(("mode", "by_profile"), [("L", False), ("RGB", False), ("RGB", True)])
+def test_a_transparent_colour_stays_transparent_when_colours_are_converted(
+    tmp_path: Path, mode: str, by_profile: bool
+) -> None:
+    key = 55 if mode == "L" else (55, 55, 55)
+    picture, path = PIL.Image.new(mode, (4, 4), "white"), tmp_path / "a.png"
+    picture.putpixel((1, 1), key)
+    picture.info["transparency"] = key
+    if by_profile:
+        picture.save(path, icc_profile=linear_srgb_profile())
+    else:
+        png_with_gamma(path, picture, 1.0)
+    alpha = read_image(path).convert("RGBA").getchannel("A")
+    assert (alpha.getpixel((1, 1)), alpha.getpixel((0, 0))) == (0, 255)
+
+
 def test_a_linear_png_of_16_bits_keeps_its_depth(tmp_path: Path) -> None:
     picture = PIL.Image.fromarray(np.full((4, 4), 14_135, np.uint16))  # 55 / 255 of 65535
     picture = read_image(png_with_gamma(tmp_path / "a.png", picture, 1.0))
