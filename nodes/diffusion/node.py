@@ -37,7 +37,7 @@ from .pipeline_io import random_generator, to_pixels
 from .pipeline_settings import make_pipeline, step_callback
 from .schedulers import Scheduler, make_scheduler
 from .strength import strength_problems
-from .working_memory import offloaded_bytes, peak_bytes, planned_size
+from .working_memory import complete_size, offloaded_bytes, peak_bytes, planned_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -276,7 +276,9 @@ class Diffusion(Node[T_co], Generic[T_co]):
 
     def planned_size(self) -> tuple[int, int] | None:
         """The width and height of the pipeline's picture, if they are known before the run."""
-        return planned_size(self)
+        return planned_size(self) or complete_size(
+            self.size_source(), self.family.native_size(self.known_checkpoint)
+        )
 
     def control_configs(self) -> Sequence[Config]:
         """The configs of the ControlNets that add their results to those of the denoiser."""

@@ -14,6 +14,7 @@ from sdgraph.values import Checkpoint, Image, Part
 
 from .families import FEATURE_EXTRACTOR, Task, pipeline_class_of
 from .node import Diffusion
+from .working_memory import complete_size
 
 __all__ = ["Variation"]
 
@@ -66,7 +67,8 @@ class Variation(Diffusion[Image]):
         return self.width, self.height
 
     def planned_size(self) -> tuple[int, int] | None:
-        return (self.width, self.height) if self.width and self.height else None
+        native = self.family.native_size(self.known_checkpoint)
+        return complete_size(self.size_source(), native)
 
     def chosen_fields(self) -> Mapping[str, object]:
         sides = self.family.sides(self.known_checkpoint, self.width, self.height)

@@ -102,3 +102,23 @@ def planned_size(node: object, distance: int = _MAX_DISTANCE) -> tuple[int, int]
     source = source[0] if isinstance(source, list | tuple) and source else source
     size_before = planned_size(source, distance - 1)
     return node.output_size(size_before) if size_before else None
+
+
+def complete_size(source: object, native: tuple[int, int]) -> tuple[int, int] | None:
+    """A width and height of which one is given, with the native one for the other.
+
+    Args:
+        source: What a node's size follows from, as `Node.size_source` says.
+        native: The width and height that the checkpoint was trained for.
+
+    Returns:
+        None if neither is given, or if the size follows from a picture.
+
+    Example:
+        >>> complete_size((2048, None), (512, 512))
+        (2048, 512)
+    """
+    if not isinstance(source, tuple) or not any(isinstance(side, int) for side in source):
+        return None
+    width, height = source
+    return width or native[0], height or native[1]

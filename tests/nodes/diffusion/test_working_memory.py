@@ -24,7 +24,7 @@ from sdgraph.nodes import (
     Text2Video,
 )
 from sdgraph.nodes.diffusion.families import autoencoder_memory, unet_memory
-from sdgraph.nodes.diffusion.working_memory import offloaded_bytes, planned_size
+from sdgraph.nodes.diffusion.working_memory import complete_size, offloaded_bytes, planned_size
 from sdgraph.nodes.vision.memory import depth_estimation_memory
 from sdgraph.values import Image
 from tests.support.memory_peaks import empty, meta_module, peak
@@ -230,3 +230,14 @@ def test_a_control_and_weights_that_visit_are_added() -> None:
     )
     assert offloaded_bytes("model", {"unet": 300, "vae": 9}) == 300
     assert offloaded_bytes("group", {"unet": 300, "vae": 9}) == 100
+
+
+def test_of_a_size_with_one_side_the_other_is_the_native_one() -> None:
+    assert complete_size((None, None), (64, 64)) is None
+    assert complete_size(Image(np.zeros((8, 8, 3), np.uint8)), (64, 64)) is None
+    bare = Text2Image(prompt="a")
+    wide = bare.replace(width=2048)
+    assert wide.planned_size() == (2048, 64) and bare.planned_size() is None
+    whole = bare.replace(width=2048, height=64)
+    assert wide.working_memory({}, "float32") == whole.working_memory({}, "float32")
+    assert Text2Video(prompt="a", height=512).planned_size() == (64, 512)
