@@ -65,11 +65,22 @@ _TEXT, _LIST = 8, 9
 _MOST = 1_000_000
 """No file has more tensors or settings, and no setting more items."""
 
+_OTHER_FILE = "take another quantization of it, or its safetensors"
+
 _ORIGINAL_SHAPE = "comfy.gguf.orig_shape."
 
 
 class GgufHeaderError(ValueError):
-    """A file is no GGUF file, is damaged, or has tensors of an unknown type."""
+    """A file is no GGUF file, is damaged, or has tensors of an unknown type.
+
+    Args:
+        found: What is wrong.
+        fix: What to do about it; "" for a file that is damaged.
+    """
+
+    def __init__(self, found: str, fix: str = "") -> None:
+        super().__init__(found)
+        self.fix = fix
 
 
 def read_gguf_header(path: Path) -> dict[str, dict[str, Any]]:
@@ -104,7 +115,7 @@ def _read_tensors(file: IO[bytes]) -> tuple[dict[str, dict[str, Any]], int]:
         raise GgufHeaderError("it does not begin as a GGUF file does")
     version, count, settings_count = _read(file, "<IQQ")
     if version not in (2, 3):
-        raise GgufHeaderError(f"it is of version {version} of GGUF; 2 and 3 are read")
+        raise GgufHeaderError(f"it is of version {version} of GGUF; 2 and 3 are read", _OTHER_FILE)
     if max(count, settings_count) > _MOST:
         raise GgufHeaderError(f"it claims {count} tensors and {settings_count} settings")
     settings = {_text(file): _value(file, *_read(file, "<I")) for _ in range(settings_count)}
@@ -123,7 +134,8 @@ def _tensor(file: IO[bytes], settings: Mapping[str, Any]) -> tuple[str, dict[str
     shape = list(reversed(_read(file, f"<{sides}Q")))
     kind, offset = _read(file, "<IQ")
     if kind not in BLOCKS:
-        raise GgufHeaderError(f"{name} is quantized in an unknown way (type {kind})")
+        found = f"{name} is quantized in an unknown way (type {kind})"
+        raise GgufHeaderError(found, _OTHER_FILE)
     numbers, width = BLOCKS[kind]
     count = prod(shape)
     if count % numbers:

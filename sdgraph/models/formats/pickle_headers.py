@@ -151,7 +151,7 @@ def _read_zip(file: IO[bytes]) -> object:
     folder = names[0].removesuffix("data.pkl")
     for key, wanted in unpickler.storages.items():
         if sizes.get(f"{folder}data/{key}", -1) < wanted:
-            found = f"it cannot be read: the {wanted} bytes of data/{key} are missing"
+            found = f"an archive that is cut short: the {wanted} bytes of data/{key} are missing"
             raise PickleHeaderError(found)
     return content
 

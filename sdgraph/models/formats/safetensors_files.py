@@ -212,7 +212,8 @@ def _file_header(path: Path, stamp: FileStamp) -> SafetensorsHeader:
         os.lseek(file, 0, os.SEEK_SET)
         return read_header(file)
     except GgufHeaderError as error:
-        raise SafetensorsError(str(error), "a whole GGUF file") from None
+        wanted = "a GGUF file that can be computed" if error.fix else "a whole GGUF file"
+        raise SafetensorsError(str(error), wanted, error.fix or _DOWNLOAD_AGAIN) from None
     finally:
         os.close(file)
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sdgraph.errors import CheckpointError
 from sdgraph.models.formats.gguf_headers import BLOCKS, GgufHeaderError, read_gguf_header
+from sdgraph.models.formats.safetensors_files import tensor_shapes
 from tests.support import gguf_files
 
 TENSORS = {"a.weight": ("Q8_0", (6, 64)), "a.bias": ("F32", (6,)), "b": ("F16", (3, 32))}
@@ -65,6 +67,17 @@ def test_a_damaged_header_is_refused(
     path.write_bytes(content)
     with pytest.raises(GgufHeaderError, match=found):
         read_gguf_header(path)
+
+
+def test_a_quantization_that_is_not_known_is_no_damage(tmp_path: Path) -> None:
+    path = gguf_files.write(tmp_path / "x.gguf", {"b": ("Q8_0", (6, 64))})
+    content = path.read_bytes()
+    place = content.index(b"b") + 1 + 4 + 2 * 8  # behind the name and the sides
+    assert content[place] == 8
+    path.write_bytes(content[:place] + b"\x63" + content[place + 1 :])
+    with pytest.raises(CheckpointError, match="unknown way") as caught:
+        tensor_shapes(path)
+    assert caught.value.problems[0].fix == "take another quantization of it, or its safetensors"
 
 
 def test_the_blocks_of_each_type_are_those_of_the_package() -> None:
