@@ -295,16 +295,18 @@ def test_a_lora_changes_the_picture_as_in_diffusers_and_leaves_the_weights(
     assert run(node.replace(seed=5, steps=3), session=session) == plain
 
 
-def test_a_lora_of_another_layout_or_network_is_refused_before_any_load(
+def test_a_lora_of_unknown_names_or_another_network_is_refused_before_any_load(
     folders: Any, tmp_path: Path
 ) -> None:
     flux = Checkpoint(folders("flux"))
     other = write_lora(tmp_path / "other", folders("z-image"))
     text = problems_of(node_for("text-to-image", flux, loras=[other]))
     assert "the transformer lacks" in text
-    bfl = write_lora(tmp_path / "bfl", folders("flux"), prefix="lora_unet_")
-    text = problems_of(node_for("text-to-image", flux, loras=[bfl]))
-    assert "whose names do not begin with transformer." in text
+    unknown = write_lora(tmp_path / "unknown", folders("flux"), prefix="lora_other_")
+    text = problems_of(node_for("text-to-image", flux, loras=[unknown]))
+    assert "the transformer lacks" in text and "lora_other_" in text
+    named = write_lora(tmp_path / "named", folders("flux"), prefix="lora_unet_")
+    assert not problems_of(node_for("text-to-image", flux, loras=[named]))
     own = write_lora(tmp_path / "own", folders("flux"))
     text = problems_of(node_for("text-to-image", Checkpoint("tiny/text-to-image"), loras=[own]))
     assert "a LoRA for Flux" in text
