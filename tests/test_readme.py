@@ -16,9 +16,9 @@ from sdgraph import run
 from sdgraph.cli.request import parse_request
 from sdgraph.graph import installed_registry
 from sdgraph.language import load_workflow, shipped_workflows, workflow_from_yaml
-from sdgraph.nodes.diffusion.offloading import Offload
-from sdgraph.nodes.diffusion.performance import KNOBS
-from sdgraph.nodes.diffusion.prompt_weights import parse_weights
+from sdgraph.nodes.diffusion.prompts.prompt_weights import parse_weights
+from sdgraph.nodes.diffusion.tuning.offloading import Offload
+from sdgraph.nodes.diffusion.tuning.performance import KNOBS
 from sdgraph.nodes.tiny_world import parse_caption
 from sdgraph.values import QUANTIZATIONS, Image
 from tests.support import lora_files

@@ -11,11 +11,7 @@ from sdgraph import values
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.graph import In, Progress, refuse
 from sdgraph.models import Models, resolve
-from sdgraph.nodes.image.known_size import size_problems
-from sdgraph.nodes.image.padding import Padding, check_same_size
-from sdgraph.values import Checkpoint, ControlMap, Image, Part
-
-from .control_maps import (
+from sdgraph.nodes.diffusion.control.control_maps import (
     Control,
     conditioning_arguments,
     kinds_of,
@@ -24,10 +20,17 @@ from .control_maps import (
     shares_network,
     union_of,
 )
-from .controlnet_defaults import default_controlnet, default_repainting_controlnet
-from .controlnet_modules import arrange_networks, seed_encoding
-from .controlnet_problems import control_problems, control_warnings
-from .crop_region import CropRegion
+from sdgraph.nodes.diffusion.control.controlnet_defaults import (
+    default_controlnet,
+    default_repainting_controlnet,
+)
+from sdgraph.nodes.diffusion.control.controlnet_modules import arrange_networks, seed_encoding
+from sdgraph.nodes.diffusion.control.controlnet_problems import control_problems, control_warnings
+from sdgraph.nodes.diffusion.pipelines.crop_region import CropRegion
+from sdgraph.nodes.image.known_size import size_problems
+from sdgraph.nodes.image.padding import Padding, check_same_size
+from sdgraph.values import Checkpoint, ControlMap, Image, Part
+
 from .families import CONTROLNET, Config, Purpose, Task, family_of
 from .inpaint import paste_masked, refuse_unusable_mask
 from .reference_images import ReferenceGuided, reference_arguments

@@ -10,12 +10,12 @@ from pydantic import Field, model_validator
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress, refuse
 from sdgraph.models import Models
+from sdgraph.nodes.diffusion.tuning.working_memory import planned_size
 from sdgraph.nodes.image.padding import Padding
 from sdgraph.values import Checkpoint, Image
 
 from .families import Purpose, Task, families_for, family_of
 from .node import Diffusion
-from .working_memory import planned_size
 
 __all__ = ["Edit"]
 

@@ -10,14 +10,14 @@ from pydantic import Field
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import Models
+from sdgraph.nodes.diffusion.pipelines.crop_region import CropRegion
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import resize_pixels
 from sdgraph.nodes.image.known_size import size_problems
 from sdgraph.nodes.image.padding import Padding, check_same_size
 from sdgraph.nodes.masks.pixels import PAINTED
 from sdgraph.values import Checkpoint, Image, Mask
 
-from .crop_region import CropRegion
 from .families import Purpose, Task
-from .pipeline_io import resize_pixels
 from .reference_images import ReferenceGuided, reference_arguments
 
 if TYPE_CHECKING:

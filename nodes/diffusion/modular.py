@@ -10,10 +10,7 @@ from pydantic import Field, model_validator
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, Progress, refuse
 from sdgraph.models import Models, quiet_libraries, resolve
-from sdgraph.values import Checkpoint, Image, Mask, Part
-
-from .families import SCHEDULER
-from .modular_pipelines import (
+from sdgraph.nodes.diffusion.pipelines.modular_pipelines import (
     called_arguments,
     component_problems,
     first_picture,
@@ -21,7 +18,10 @@ from .modular_pipelines import (
     make_modular_pipeline,
     report_steps,
 )
-from .pipeline_io import random_generator, to_pixels
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import random_generator, to_pixels
+from sdgraph.values import Checkpoint, Image, Mask, Part
+
+from .families import SCHEDULER
 
 __all__ = ["Modular"]
 

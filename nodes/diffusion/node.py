@@ -11,16 +11,32 @@ from pydantic import Field, model_validator
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, Progress, Stage, refuse
 from sdgraph.models import Models, quiet_libraries
+from sdgraph.nodes.diffusion.adapters import lora
+from sdgraph.nodes.diffusion.pipelines import compatibility
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import random_generator, to_pixels
+from sdgraph.nodes.diffusion.pipelines.pipeline_settings import make_pipeline, step_callback
+from sdgraph.nodes.diffusion.prompts import prompt_embeddings, textual_inversion
+from sdgraph.nodes.diffusion.sampling import guidance_options
+from sdgraph.nodes.diffusion.sampling.noise_schedules import Schedule
+from sdgraph.nodes.diffusion.sampling.schedulers import Scheduler, make_scheduler
+from sdgraph.nodes.diffusion.sampling.strength import strength_problems
+from sdgraph.nodes.diffusion.tuning.offloading import Offload, offload_modules
+from sdgraph.nodes.diffusion.tuning.performance import (
+    KNOBS,
+    NO_TUNING,
+    Tuning,
+    apply_tuning,
+    tuning_problems,
+)
+from sdgraph.nodes.diffusion.tuning.working_memory import (
+    complete_size,
+    offloaded_bytes,
+    peak_bytes,
+    planned_size,
+)
 from sdgraph.values import Checkpoint, Lora, Part
 
-from . import (
-    compatibility,
-    guidance_options,
-    lora,
-    node_checks,
-    prompt_embeddings,
-    textual_inversion,
-)
+from . import node_checks
 from .families import (
     SCHEDULER,
     Config,
@@ -30,14 +46,6 @@ from .families import (
     family_of,
     likely_family,
 )
-from .noise_schedules import Schedule
-from .offloading import Offload, offload_modules
-from .performance import KNOBS, NO_TUNING, Tuning, apply_tuning, tuning_problems
-from .pipeline_io import random_generator, to_pixels
-from .pipeline_settings import make_pipeline, step_callback
-from .schedulers import Scheduler, make_scheduler
-from .strength import strength_problems
-from .working_memory import complete_size, offloaded_bytes, peak_bytes, planned_size
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,20 +7,16 @@ from typing import ClassVar, Protocol
 
 from sdgraph.errors import Problem
 from sdgraph.graph import In
+from sdgraph.nodes.diffusion.pipelines import compatibility
+from sdgraph.nodes.diffusion.prompts import prompt_syntax, prompt_warnings, textual_inversion
+from sdgraph.nodes.diffusion.sampling import guidance_options
+from sdgraph.nodes.diffusion.sampling.schedulers import scheduler_warnings
+from sdgraph.nodes.diffusion.sampling.strength import strength_problems
+from sdgraph.nodes.diffusion.tuning import step_caches
+from sdgraph.nodes.diffusion.tuning.performance import Knobs
 from sdgraph.values import Checkpoint, Lora
 
-from . import (
-    compatibility,
-    guidance_options,
-    prompt_syntax,
-    prompt_warnings,
-    step_caches,
-    textual_inversion,
-)
 from .families import ModelFamily, Purpose, Task, family_of
-from .performance import Knobs
-from .schedulers import scheduler_warnings
-from .strength import strength_problems
 
 
 class CheckedNode(Protocol):

@@ -11,11 +11,8 @@ from pydantic import Field, model_validator
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.graph import In, refuse
 from sdgraph.models import Models
-from sdgraph.values import Checkpoint, Image, Lora, Part
-
-from . import lora
-from .families import FEATURE_EXTRACTOR, family_of
-from .ip_adapter import (
+from sdgraph.nodes.diffusion.adapters import lora
+from sdgraph.nodes.diffusion.adapters.ip_adapter import (
     adapter_bytes,
     apply_ip_adapter,
     default_adapter,
@@ -23,6 +20,9 @@ from .ip_adapter import (
     image_processor,
     ip_adapter_problems,
 )
+from sdgraph.values import Checkpoint, Image, Lora, Part
+
+from .families import FEATURE_EXTRACTOR, family_of
 from .node import Diffusion
 
 T_co = TypeVar("T_co", covariant=True)

@@ -9,12 +9,12 @@ from pydantic import Field, model_validator
 
 from sdgraph.graph import In, Progress, refuse
 from sdgraph.models import Models
+from sdgraph.nodes.diffusion.sampling.strength import fewest_steps, strength_problems
 from sdgraph.nodes.image.padding import Padding
 from sdgraph.values import Checkpoint, Image
 
 from .families import Task
 from .node import Diffusion
-from .strength import fewest_steps, strength_problems
 
 __all__ = ["Turbo"]
 

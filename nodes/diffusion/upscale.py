@@ -8,12 +8,12 @@ from pydantic import Field
 
 from sdgraph.graph import In, Progress
 from sdgraph.models import Models
+from sdgraph.nodes.diffusion.sampling.schedulers import make_scheduler
 from sdgraph.nodes.image.padding import Padding
 from sdgraph.values import Checkpoint, Image
 
 from .families import Purpose, Task
 from .node import Diffusion
-from .schedulers import make_scheduler
 
 __all__ = ["Upscale"]
 

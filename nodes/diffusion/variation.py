@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress, Stage, refuse
 from sdgraph.models import Models
+from sdgraph.nodes.diffusion.tuning.working_memory import complete_size
 from sdgraph.values import Checkpoint, Image, Part
 
 from .families import FEATURE_EXTRACTOR, Task, pipeline_class_of
 from .node import Diffusion
-from .working_memory import complete_size
 
 __all__ = ["Variation"]
 

@@ -10,12 +10,12 @@ from pydantic import Field, model_validator
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import Progress, refuse
 from sdgraph.models import Models, quiet_libraries, resolve
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import random_generator, to_pixels
+from sdgraph.nodes.diffusion.pipelines.pipeline_settings import step_callback
 from sdgraph.values import Checkpoint, Video
 
 from .families import Purpose, VideoSettings
 from .node import Diffusion
-from .pipeline_io import random_generator, to_pixels
-from .pipeline_settings import step_callback
 
 _MAX_FRAMES = 10_000
 """The largest number of frames of a video."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import resolve, resolve_part
-from sdgraph.nodes.diffusion.compatibility import class_problems, width_problems
 from sdgraph.nodes.diffusion.families import (
     SCHEDULER,
     SDXL,
@@ -19,6 +18,7 @@ from sdgraph.nodes.diffusion.families import (
     family_of,
     pipeline_class_of,
 )
+from sdgraph.nodes.diffusion.pipelines.compatibility import class_problems, width_problems
 from sdgraph.values import Checkpoint, Part
 
 ESTIMATOR_CLASS = "DPTForDepthEstimation"

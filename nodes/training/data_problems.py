@@ -8,7 +8,7 @@ from typing import Literal
 from sdgraph.errors import Problem
 from sdgraph.formatting import shorten_list
 from sdgraph.nodes.diffusion.families import family_of
-from sdgraph.nodes.diffusion.vocabulary import SHOWN_WORDS, unknown_words
+from sdgraph.nodes.diffusion.prompts.vocabulary import SHOWN_WORDS, unknown_words
 from sdgraph.values import Checkpoint
 
 from .data import DataNode

@@ -10,7 +10,7 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import quiet_libraries
-from sdgraph.nodes.diffusion.ip_adapter import image_encoder_problems, image_processor
+from sdgraph.nodes.diffusion.adapters.ip_adapter import image_encoder_problems, image_processor
 from sdgraph.values import Checkpoint
 
 from .checkpoint_problems import purpose_problems

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.formatting import shorten_list
-from sdgraph.nodes.diffusion.vocabulary import SHOWN_WORDS, SMALL_VOCABULARY, split_words
+from sdgraph.nodes.diffusion.prompts.vocabulary import SHOWN_WORDS, SMALL_VOCABULARY, split_words
 
 from .placement import to_device
 

@@ -17,7 +17,7 @@ from sdgraph.models import quiet_libraries
 from sdgraph.nodes import Text2Image, Text2Video
 from sdgraph.nodes.diffusion.families import family_of
 from sdgraph.nodes.diffusion.node import Diffusion
-from sdgraph.nodes.diffusion.pipeline_io import to_pixels
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import PIPELINES, make_checkpoint
 
 from .timing import Row, cpu_seconds, measure_pair

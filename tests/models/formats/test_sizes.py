@@ -11,7 +11,7 @@ from sdgraph.models import resolve_part
 from sdgraph.models.formats.sizes import bytes_of
 from sdgraph.models.loading.loader import load_quietly
 from sdgraph.nodes import Inpaint, Text2Video
-from sdgraph.nodes.diffusion.performance import Knobs
+from sdgraph.nodes.diffusion.tuning.performance import Knobs
 from sdgraph.values import Part
 from tests.support.photos import photo, spot
 

@@ -12,11 +12,10 @@ import pytest
 from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import Canny, ControlNet, DepthEstimate, Text2Image
 from sdgraph.values import DepthMap, EdgeMap, PoseMap
+from tests.nodes.diffusion.sampling.test_schedulers import CLASSES
 from tests.support.bare_scripts import same, script
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
 from tests.support.photos import clear_photo, photo, spot
-
-from .test_schedulers import CLASSES
 
 SIZE = (80, 64)
 Pair = tuple[Checkpoint, Checkpoint]

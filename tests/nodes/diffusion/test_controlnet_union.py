@@ -12,7 +12,7 @@ import pytest
 from sdgraph import Checkpoint, Session, run
 from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import ControlNet
-from sdgraph.nodes.diffusion.pipeline_io import to_pixels
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.values import EdgeMap, NormalMap, PoseMap
 from tests.support.failing_runs import refused_before_load
 from tests.support.photos import photo, spot

@@ -17,12 +17,11 @@ from sdgraph.models.loading.loader import load_part
 from sdgraph.nodes import DepthEstimate, DepthToImage
 from sdgraph.nodes.tiny_world import random_scene, render_scene
 from sdgraph.values import DepthMap, Image
+from tests.nodes.diffusion.sampling.test_schedulers import CLASSES
 from tests.support.bare_scripts import same, script
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
 from tests.support.map_models import depth_anything
 from tests.support.photos import clear_photo, photo, picture
-
-from .test_schedulers import CLASSES
 
 
 class FakeEstimator:

@@ -14,11 +14,10 @@ from sdgraph import Checkpoint, Session, run, values
 from sdgraph.nodes import Inpaint, Mask
 from sdgraph.nodes.diffusion.inpaint import paste_masked
 from sdgraph.values import Image
+from tests.nodes.diffusion.sampling.test_schedulers import CLASSES
 from tests.support.bare_scripts import same, script
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
 from tests.support.photos import clear_photo, noisy, photo, picture, spot
-
-from .test_schedulers import CLASSES
 
 PIPELINES = {
     "tiny/inpaint": "StableDiffusionInpaintPipeline",

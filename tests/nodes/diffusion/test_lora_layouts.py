@@ -13,10 +13,10 @@ import pytest
 from sdgraph import Checkpoint, Session, run
 from sdgraph.models import tensor_shapes
 from sdgraph.nodes import Text2Image, Text2Video
+from sdgraph.nodes.diffusion.adapters.lora import apply_loras
+from sdgraph.nodes.diffusion.adapters.lora_fit import format_problem
 from sdgraph.nodes.diffusion.families import FAMILIES, ModelFamily
-from sdgraph.nodes.diffusion.lora import apply_loras
-from sdgraph.nodes.diffusion.lora_fit import format_problem
-from sdgraph.nodes.diffusion.pipeline_io import to_pixels
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import PIPELINES, make_checkpoint
 from sdgraph.values import Lora
 from tests.support.lora_files import write
@@ -245,8 +245,8 @@ def test_a_fused_layer_of_a_published_width_is_split_as_diffusers_splits_it() ->
     from diffusers import FluxTransformer2DModel
     from diffusers.loaders.lora_conversion_utils import _convert_kohya_flux_lora_to_diffusers
 
-    from sdgraph.nodes.diffusion.adapter_files import TargetedLayer
-    from sdgraph.nodes.diffusion.lora_conversion import to_diffusers
+    from sdgraph.nodes.diffusion.adapters.adapter_files import TargetedLayer
+    from sdgraph.nodes.diffusion.adapters.lora_conversion import to_diffusers
 
     begin = "lora_unet_single_blocks_0_linear1"
     down, up = torch.randn(2, 3072), torch.randn(3 * 3072 + 12288, 2)

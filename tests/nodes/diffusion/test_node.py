@@ -29,7 +29,7 @@ from sdgraph.nodes import (
     Text2Video,
     Turbo,
 )
-from sdgraph.nodes.diffusion.pipeline_io import to_pixels
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.values import Part
 from tests.support.bare_scripts import pipeline, same, script
 from tests.support.failing_runs import failure, refused_before_load

@@ -13,16 +13,15 @@ from sdgraph import Checkpoint, Graph, plan, run, to_yaml
 from sdgraph.events import Stepped
 from sdgraph.language import workflow_from_yaml
 from sdgraph.nodes import Canny, ControlNet, Inpaint, Text2Image
-from sdgraph.nodes.diffusion.ip_adapter import default_adapter, default_encoder
+from sdgraph.nodes.diffusion.adapters.ip_adapter import default_adapter, default_encoder
 from sdgraph.store import execution_context, result_key
 from sdgraph.values import Lora
+from tests.nodes.diffusion.adapters.test_lora import fresh, network_states
 from tests.support.bare_scripts import Pixels, pipeline, same
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
 from tests.support.ip_adapter_files import FILE, KINDS, encoder, ip_adapter, tensors, write
 from tests.support.lora_files import NAME, lora
 from tests.support.photos import photo, spot
-
-from .test_lora import fresh, network_states
 
 BASES = {"sd": "tiny/text-to-image", "xl": "tiny/sdxl"}
 PHOTO, MASK, SUBJECT, OTHER = photo(64, 64), spot(64, 64), photo(50, 40), photo(80, 90)

@@ -9,10 +9,9 @@ import pytest
 from sdgraph import Session, run
 from sdgraph.events import Event, Stepped
 from sdgraph.nodes import Text2Video
+from tests.nodes.diffusion.sampling.test_schedulers import CLASSES
 from tests.support.bare_scripts import same, script
 from tests.support.failing_runs import refused_at_construction, refused_before_load
-
-from .test_schedulers import CLASSES
 
 
 @pytest.mark.parametrize(

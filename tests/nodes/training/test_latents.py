@@ -8,7 +8,7 @@ import pytest
 
 from sdgraph import Checkpoint
 from sdgraph.errors import InvalidValueError
-from sdgraph.nodes.diffusion.vocabulary import SMALL_VOCABULARY
+from sdgraph.nodes.diffusion.prompts.vocabulary import SMALL_VOCABULARY
 from sdgraph.nodes.training.data import WorldDataset
 from sdgraph.nodes.training.latents import refuse_unknown_words, tokenize
 from sdgraph.nodes.training.loading import load_parts

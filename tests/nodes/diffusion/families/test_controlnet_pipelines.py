@@ -14,10 +14,10 @@ import pytest
 
 from sdgraph import Checkpoint, Session, plan, run
 from sdgraph.nodes import ControlNet, DepthEstimate
-from sdgraph.nodes.diffusion.control_maps import mode_of
+from sdgraph.nodes.diffusion.control.control_maps import mode_of
 from sdgraph.nodes.diffusion.families import FAMILIES, Task, family_of
 from sdgraph.nodes.diffusion.inpaint import paste_masked
-from sdgraph.nodes.diffusion.pipeline_io import to_pixels
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import CONTROL_NETWORKS
 from sdgraph.values import DepthMap, EdgeMap, Image, Mask, Part, PoseMap, ScribbleMap
 from tests.support.failing_runs import problems_of

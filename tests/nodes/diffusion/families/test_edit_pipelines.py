@@ -19,7 +19,7 @@ from sdgraph.nodes import Edit, LoadImage, Variation
 from sdgraph.nodes.diffusion.families import Task, family_of, picture_prompts, qwen_image_edit
 from sdgraph.nodes.diffusion.families.picture_prompts import PicturePromptReader, size_of_area
 from sdgraph.nodes.diffusion.inpaint import paste_masked
-from sdgraph.nodes.diffusion.pipeline_io import resize_pixels, to_pixels
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import resize_pixels, to_pixels
 from sdgraph.store.keys import stage_key
 from sdgraph.values import Image
 from tests.support.failing_runs import problems_of

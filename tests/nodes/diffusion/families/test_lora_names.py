@@ -8,6 +8,7 @@ from zlib import crc32
 
 import pytest
 
+from sdgraph.nodes.diffusion.adapters.lora_layers import flat_name
 from sdgraph.nodes.diffusion.families.aura_flow import AURA_FLOW
 from sdgraph.nodes.diffusion.families.chroma import CHROMA
 from sdgraph.nodes.diffusion.families.flux import FLUX
@@ -19,7 +20,6 @@ from sdgraph.nodes.diffusion.families.model_family import ModelFamily
 from sdgraph.nodes.diffusion.families.stable_diffusion_3 import STABLE_DIFFUSION_3
 from sdgraph.nodes.diffusion.families.wan import WAN
 from sdgraph.nodes.diffusion.families.z_image import Z_IMAGE
-from sdgraph.nodes.diffusion.lora_layers import flat_name
 
 CONVERTERS = {
     "flux": (FLUX, "convert_flux_transformer_checkpoint_to_diffusers"),

@@ -19,13 +19,13 @@ from sdgraph.nodes import Edit, Image2Image, Inpaint, Text2Image
 from sdgraph.nodes.diffusion.families import FAMILIES, Task, family_of
 from sdgraph.nodes.diffusion.inpaint import paste_masked
 from sdgraph.nodes.diffusion.node import Diffusion
-from sdgraph.nodes.diffusion.pipeline_io import to_pixels
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import (
     PIPELINES,
     unet_pipelines,
     video_pipelines,
 )
-from sdgraph.nodes.diffusion.schedulers import schedulers_for
+from sdgraph.nodes.diffusion.sampling.schedulers import schedulers_for
 from sdgraph.values import Image, Lora, Mask
 from tests.support.failing_runs import problems_of
 

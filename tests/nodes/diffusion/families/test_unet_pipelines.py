@@ -11,7 +11,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.events import Event, Stepped
 from sdgraph.nodes import Edit, Image2Image, Text2Image, Turbo, Upscale
 from sdgraph.nodes.diffusion.families import Task, family_of
-from sdgraph.nodes.diffusion.pipeline_io import to_pixels
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.turbo import steps_by_name
 from sdgraph.values import Image
 from tests.support.failing_runs import problems_of

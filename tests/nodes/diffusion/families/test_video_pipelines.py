@@ -15,7 +15,7 @@ from sdgraph.events import Event, Loaded, Stepped
 from sdgraph.nodes import Image2Video, Text2Video, Video2Video
 from sdgraph.nodes.diffusion.families import Task, VideoSettings, family_of
 from sdgraph.nodes.diffusion.image_to_video import size_like
-from sdgraph.nodes.diffusion.pipeline_io import to_pixels
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import video_pipelines
 from sdgraph.nodes.diffusion.video_node import VideoDiffusion
 from sdgraph.values import Image, Video
@@ -283,7 +283,7 @@ def test_a_picture_whose_size_a_run_alone_can_tell_is_refused_by_the_run(
 def test_a_missing_package_is_told_before_any_load(
     random_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sdgraph.nodes.diffusion import compatibility
+    from sdgraph.nodes.diffusion.pipelines import compatibility
 
     monkeypatch.setattr(compatibility, "find_spec", lambda name: None)
     text = problems_of(node_for(random_folder("wan-i2v"), "image-to-video"))

@@ -1,0 +1,1 @@
+"""Adapters: LoRAs and other changes of weights, and IP-Adapters."""

@@ -1,0 +1,1 @@
+"""ControlNets: their modules, their maps, and which fit a checkpoint."""

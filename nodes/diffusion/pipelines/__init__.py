@@ -1,0 +1,1 @@
+"""Pipelines of diffusers: which fits a checkpoint, how it is made and called."""

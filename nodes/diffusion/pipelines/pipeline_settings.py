@@ -1,0 +1,105 @@
+"""Makes pipelines from loaded components, with their settings and callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from functools import cache
+from inspect import signature
+from typing import Any
+
+from sdgraph.graph import Progress
+from sdgraph.models import quiet_libraries, resolve
+from sdgraph.nodes.diffusion.families import DISABLED_EXTRAS, ModelFamily, Task
+from sdgraph.values import Checkpoint
+
+from . import compatibility
+
+
+def make_pipeline(
+    family: ModelFamily,
+    task: Task,
+    checkpoint: Checkpoint,
+    components: Mapping[str, Any],
+    *,
+    class_name: str = "",
+) -> Any:
+    """A pipeline without a progress bar; to make one takes less than a millisecond.
+
+    Args:
+        family: The checkpoint's family.
+        task: What the pipeline does.
+        checkpoint: The checkpoint, whose index has settings of the pipeline.
+        components: The scheduler, the loaded components, and further arguments of the pipeline;
+            components of the family that are missing are None.
+        class_name: The pipeline's class in diffusers; that of the task if it is not given.
+
+    Raises:
+        InvalidValueError: A package that the pipeline imports is not installed.
+    """
+    import diffusers
+
+    compatibility.refuse_missing_packages(task, family)
+    with quiet_libraries():
+        cls = getattr(diffusers, class_name or family.pipelines[task])
+    settings = pipeline_settings(cls, checkpoint, family)
+    # Text encoders are not loaded if the embeddings are in the cache.
+    with quiet_libraries():
+        pipe = cls(**{**settings, **dict.fromkeys(family.components), **components})
+    add_missing_settings(getattr(pipe, family.denoiser.name), family.missing_settings)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def pipeline_settings(
+    pipeline: type, checkpoint: Checkpoint, family: ModelFamily
+) -> dict[str, object]:
+    """The settings in a checkpoint's index, and those that switch off what is not needed.
+
+    Args:
+        pipeline: The pipeline's class in diffusers.
+        checkpoint: The checkpoint.
+        family: Its family.
+    """
+    accepted = _parameters(pipeline)
+    settings = {name: value for name, value in DISABLED_EXTRAS.items() if name in accepted}
+    in_index = resolve(checkpoint).index or {}
+    for name in family.index_settings:
+        if name in accepted and name in in_index:
+            settings[name] = in_index[name]
+    return settings
+
+
+def add_missing_settings(network: Any, settings: Mapping[str, object]) -> None:
+    """Adds settings that a pipeline reads to the config of a network that lacks them."""
+    missing = {name: value for name, value in settings.items() if name not in network.config}
+    if missing:
+        network.register_to_config(**missing)
+
+
+def step_callback(pipe: Any, progress: Progress) -> dict[str, object]:
+    """The argument of a pipeline's call by which it tells of each step.
+
+    Args:
+        pipe: The pipeline.
+        progress: Called after each step with its number and the number of all steps.
+    """
+
+    def report(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        progress(step + 1, pipeline.num_timesteps)
+        return tensors
+
+    def report_old(step: int, _: Any, __: Any) -> None:
+        # It is called for whole steps: a scheduler of second order has two timesteps for each
+        # step, and one for the last.
+        total = -(-len(pipe.scheduler.timesteps) // pipe.scheduler.order)
+        progress(min(step + 1, total), total)
+
+    if "callback_on_step_end" in _parameters(type(pipe).__call__):
+        return {"callback_on_step_end": report}
+    return {"callback": report_old, "callback_steps": 1}
+
+
+@cache
+def _parameters(function: Callable[..., object]) -> Container[str]:
+    """The names of the parameters of a function, or of a pipeline's class."""
+    return frozenset(signature(function).parameters)

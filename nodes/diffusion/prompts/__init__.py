@@ -1,0 +1,1 @@
+"""Prompts: what their syntax means, their embeddings, textual inversions."""

@@ -1,0 +1,174 @@
+"""Embeds the prompts of a node, as a stage whose result is remembered by its content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sdgraph.errors import InvalidValueError, Problem
+from sdgraph.graph import Stage
+from sdgraph.models import Models, quiet_libraries, resolve
+from sdgraph.nodes.diffusion.families import ZERO_EMPTY_PROMPT, ModelFamily
+from sdgraph.values import Checkpoint
+
+from .long_prompts import Vectors, encode_prompts
+from .prompt_weights import parse_weights
+
+STAGE = "prompt"
+"""The name of the stage whose result is remembered."""
+
+_STAGE_VERSION = 2
+"""To be raised when a change of the code gives other embeddings for the same prompts."""
+
+
+def embedding_stage(
+    prompt: str,
+    negative: str,
+    checkpoint: Checkpoint,
+    family: ModelFamily,
+    *,
+    guided: bool,
+    pictures: Sequence[object] = (),
+) -> Stage:
+    """The stage that embeds a prompt, and with guidance the negative prompt.
+
+    Args:
+        prompt: The prompt.
+        negative: The negative prompt.
+        checkpoint: The checkpoint of the text encoders.
+        family: Its family. Others may embed prompts in another way by the same text encoders.
+        guided: Whether classifier-free guidance uses the negative prompt.
+        pictures: The values and nodes of the pictures that the text encoders read, if any.
+    """
+    inputs = {
+        "version": _STAGE_VERSION,
+        "prompt": prompt,
+        "negative": negative if guided else "",
+        "guided": guided,
+        "encoding": family.prompt_encoding.identity,
+        ZERO_EMPTY_PROMPT: (resolve(checkpoint).index or {}).get(ZERO_EMPTY_PROMPT),
+    }
+    if checkpoint.clip_skip is not None:
+        inputs["clip_skip"] = checkpoint.clip_skip
+    return Stage(STAGE, inputs, family.text_components_of(checkpoint), tuple(pictures))
+
+
+def embed_prompts(
+    pipe: Any,
+    family: ModelFamily,
+    models: Models,
+    prompt: str,
+    negative: str,
+    *,
+    guided: bool,
+    vectors: Mapping[str, Vectors] | None = None,
+    clip_skip: int | None = None,
+    pictures: Any = None,
+) -> dict[str, Any]:
+    """The arguments with which a pipeline is called instead of the two prompts.
+
+    Remembered embeddings are equal to new ones bit for bit.
+
+    Args:
+        pipe: The pipeline, with text encoders unless the embeddings are remembered.
+        family: The pipeline's family.
+        models: The leased components, which also recall remembered embeddings.
+        prompt: What the picture shows.
+        negative: What it must not show.
+        guided: Whether classifier-free guidance uses the negative prompt.
+        vectors: The vectors of textual inversions, by word.
+        clip_skip: How many of the last layers of CLIP are left out for the prompt.
+        pictures: The picture that the prompt speaks of, or a list of them, for text encoders that
+            see them.
+
+    Returns:
+        Embeddings of 1 × tokens × width and, if the family has them, pooled embeddings of
+        1 × width, on the pipeline's device.
+    """
+    import torch
+    from safetensors.torch import load, save
+
+    device = models.device
+
+    def encode() -> bytes:
+        with torch.no_grad(), quiet_libraries():
+            tensors = _embeddings(
+                pipe,
+                family,
+                device,
+                prompt,
+                negative,
+                vectors or {},
+                guided=guided,
+                clip_skip=clip_skip,
+                pictures=pictures,
+            )
+        data: bytes = save({name: each.cpu().contiguous() for name, each in tensors.items()})
+        return data
+
+    remembered = load(models.recall(STAGE, encode))
+    return family.prompt_encoding.as_arguments(
+        {name: tensor.to(device) for name, tensor in remembered.items()}
+    )
+
+
+def _embeddings(
+    pipe: Any,
+    family: ModelFamily,
+    device: Any,
+    prompt: str,
+    negative: str,
+    vectors: Mapping[str, Vectors],
+    *,
+    guided: bool,
+    clip_skip: int | None,
+    pictures: Any,
+) -> dict[str, Any]:
+    """The embeddings by name.
+
+    The pipeline itself embeds prompts, except those that are read in windows and do not fit into
+    one, have weights, have words of textual inversions, or are read without the last layers.
+    """
+    encoding = family.prompt_encoding
+    if encoding.in_windows:
+        prompts = [parse_weights(prompt), parse_weights(negative if guided else "")]
+        unweighted = all(len(texts) == 1 and texts[0][1] == 1 for texts in prompts)
+        prompt, negative = (texts[0][0] for texts in prompts)
+        fits = unweighted and all(_fits(pipe, family, text) for text in (prompt, negative))
+        if vectors or not fits or clip_skip is not None:
+            encoded = encode_prompts(
+                pipe, family, device, prompts, vectors, guided=guided, clip_skip=clip_skip
+            )
+            return dict(encoding.name_results(encoded))
+    else:
+        for text in (encoding.instruction(pipe) + prompt, negative if guided else ""):
+            _refuse_longer(pipe, family, text)
+    return dict(encoding.encode(pipe, prompt, negative, device, guided=guided, pictures=pictures))
+
+
+def _refuse_longer(pipe: Any, family: ModelFamily, text: str) -> None:
+    """Raises InvalidValueError for a text that the pipeline would cut without a word.
+
+    Of several text encoders the last one reads the most; those before it see the beginning.
+    """
+    encoder = next(
+        each
+        for each in reversed(family.text_encoders)
+        if getattr(pipe, each.tokenizer, None) is not None
+    )
+    count = len(getattr(pipe, encoder.tokenizer)(text).input_ids)
+    if count > encoder.max_tokens:
+        found = f"a text of {count} tokens for {family.label}, which would be cut"
+        raise InvalidValueError(
+            Problem("prompt", found, f"at most {encoder.max_tokens}", "make it shorter")
+        )
+
+
+def _fits(pipe: Any, family: ModelFamily, text: str) -> bool:
+    """Whether every tokenizer reads all of a text at once."""
+    tokenizers = (getattr(pipe, name, None) for name in family.tokenizers)
+    return all(
+        len(tokenizer(text).input_ids) <= tokenizer.model_max_length
+        for tokenizer in tokenizers
+        if tokenizer is not None
+    )

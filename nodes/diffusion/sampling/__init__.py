@@ -1,0 +1,1 @@
+"""How the noise is removed: schedulers, noise schedules, guidance, strength."""

@@ -1,0 +1,1 @@
+"""Speed and memory: settings of diffusers and PyTorch, step caches, offloading."""
