@@ -4,9 +4,9 @@ The working memory of a network, without its weights, follows from its config. T
 forward pass is proportional to the number of images, their area, the channels of the widest level
 and the bytes per number, because attention is computed without its matrix. The factors count the
 tensors of that size that exist at once. `tests/nodes/diffusion/tuning/test_working_memory.py`
-measures them as peaks of torch's allocations, without computing, for the architectures of Stable Diffusion
-1.5, 2 and XL and of ModelScope's text-to-video; each formula is within 5 % of the measurement (10 %
-with ControlNets).
+measures them as peaks of torch's allocations, without computing, for the architectures of Stable
+Diffusion 1.5, 2 and XL and of ModelScope's text-to-video; each formula is within 5 % of the
+measurement (10 % with ControlNets).
 """
 
 from __future__ import annotations
