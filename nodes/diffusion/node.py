@@ -20,14 +20,8 @@ from sdgraph.nodes.diffusion.sampling import guidance_options
 from sdgraph.nodes.diffusion.sampling.noise_schedules import Schedule
 from sdgraph.nodes.diffusion.sampling.schedulers import Scheduler, make_scheduler
 from sdgraph.nodes.diffusion.sampling.strength import strength_problems
+from sdgraph.nodes.diffusion.tuning import performance
 from sdgraph.nodes.diffusion.tuning.offloading import Offload, offload_modules
-from sdgraph.nodes.diffusion.tuning.performance import (
-    KNOBS,
-    NO_TUNING,
-    Tuning,
-    apply_tuning,
-    tuning_problems,
-)
 from sdgraph.nodes.diffusion.tuning.working_memory import (
     complete_size,
     offloaded_bytes,
@@ -37,15 +31,7 @@ from sdgraph.nodes.diffusion.tuning.working_memory import (
 from sdgraph.values import Checkpoint, Lora, Part
 
 from . import node_checks
-from .families import (
-    SCHEDULER,
-    Config,
-    ModelFamily,
-    Purpose,
-    Task,
-    family_of,
-    likely_family,
-)
+from .families import SCHEDULER, Config, ModelFamily, Purpose, Task, family_of, likely_family
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,9 +99,9 @@ class Diffusion(Node[T_co], Generic[T_co]):
         default=(),
         description="textual inversions, whose words the prompts may have: each a file or a hub id",
     )
-    tuning: Tuning = Field(
-        default=NO_TUNING,
-        description=f"settings of speed and memory: {', '.join(KNOBS)}",
+    tuning: performance.Tuning = Field(
+        default=performance.NO_TUNING,
+        description=f"settings of speed and memory: {', '.join(performance.KNOBS)}",
     )
 
     if TYPE_CHECKING:
@@ -323,7 +309,9 @@ class Diffusion(Node[T_co], Generic[T_co]):
             self.embeddings, checkpoint, family, list(prompts.values())
         )
         yield from compatibility.weight_problems(prompts)
-        yield from tuning_problems(self.tuning, self.offload, self.loras, checkpoint, family)
+        yield from performance.tuning_problems(
+            self.tuning, self.offload, self.loras, checkpoint, family
+        )
         if isinstance(checkpoint, Checkpoint):
             yield from node_checks.checkpoint_problems(self, checkpoint, family)
 
@@ -354,7 +342,9 @@ class Diffusion(Node[T_co], Generic[T_co]):
         family = self.family
         with (
             lora.apply_loras(pipe, self.loras, models, family),
-            apply_tuning(pipe, self.tuning, models.device, family, steps=self.chosen_steps),
+            performance.apply_tuning(
+                pipe, self.tuning, models.device, family, steps=self.chosen_steps
+            ),
             self.offload_modules(pipe, models),
         ):
             yield
