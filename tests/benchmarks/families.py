@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sdgraph import Checkpoint, Graph, Session
+from sdgraph.errors import CheckpointError
 from sdgraph.models import quiet_libraries
 from sdgraph.nodes import Text2Image, Text2Video
 from sdgraph.nodes.diffusion.families import family_of
@@ -34,8 +35,11 @@ _SEED = 7
 def text_node(folder: Path, side: int, steps: int) -> Diffusion[Any] | None:
     """The node that makes something from a prompt with a checkpoint; None if it needs more."""
     checkpoint = Checkpoint(folder)
-    family = family_of(checkpoint)
-    assert family is not None, "a checkpoint with random weights is of a family"
+    try:
+        family = family_of(checkpoint)
+    except CheckpointError:  # a ControlNet, or a model that another checkpoint is used with
+        return None
+    assert family is not None, "a checkpoint that was just made is here"
     tasks = family.tasks_of(checkpoint)
     fields: dict[str, Any] = {
         "prompt": "a red star",
@@ -79,13 +83,12 @@ def bare_script(pipe: Any, node: Diffusion[Any]) -> Callable[[], Any]:
     return script
 
 
-def long_enough(pipe: Any, folder: Path, most: int) -> Diffusion[Any] | None:
+def long_enough(pipe: Any, folder: Path, most: int) -> Diffusion[Any]:
     """The smallest picture and the fewest steps of which a bare script takes half a second."""
     side, steps = 64, _FEWEST_STEPS
     while True:
         node = text_node(folder, side, steps)
-        if node is None:
-            return None
+        assert node is not None, "that there is a node does not depend on its size"
         script = bare_script(pipe, node)
         script()  # what is done once, such as tables of positions, is no part of a warm run
         seconds = cpu_seconds(script)
@@ -104,6 +107,8 @@ def row(name: str, folder: Path, rounds: int) -> Row | None:
 
     with quiet_libraries():
         make_checkpoint(name, folder)
+        if text_node(folder, 64, _FEWEST_STEPS) is None:
+            return None
         pipe = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
         for part in pipe.components.values():
             if isinstance(part, torch.nn.Module):
@@ -111,8 +116,6 @@ def row(name: str, folder: Path, rounds: int) -> Row | None:
         pipe.set_progress_bar_config(disable=True)
         most = _FEWEST_STEPS if name == "sana-sprint" else _MOST_STEPS
         node = long_enough(pipe, folder, most)
-        if node is None:
-            return None
         script = bare_script(pipe, node)
         run = partial(Session(store=None, device="cpu").run, Graph.of(node))
         (value,) = run().values()

@@ -102,7 +102,12 @@ class Pair:
 
 def pairs() -> Iterator[Pair]:
     """All pipelines of the packages, with the tasks for which sdgraph has them or might."""
-    ours = [(family, task, name) for family in FAMILIES for task, name in family.pipelines.items()]
+    ours = [
+        (family, task, name)
+        for family in FAMILIES
+        for task, usual in family.pipelines.items()
+        for name in (usual, *_union_pipelines(family, usual))
+    ]
     for package, label in PACKAGES.items():
         for name in _pipelines_in(package):
             own = [
@@ -111,7 +116,7 @@ def pairs() -> Iterator[Pair]:
                 if (other == name and task != "variation") or (name, task) == _VARIATION
             ]
             for family, task in own:
-                where = comparison(family, task)
+                where = comparison(family, task, name)
                 yield Pair(family.label, name, task, f"equal bits: {where}" if where else "runs")
             if not own:
                 likely = _task_by_name(name, package)
@@ -119,14 +124,32 @@ def pairs() -> Iterator[Pair]:
                 yield Pair(label, name, likely, f"not: {reason}")
 
 
-def comparison(family: ModelFamily, task: str) -> str:
-    """The test that compares a family's task with diffusers bit for bit; "" if none does."""
+def _union_pipelines(family: ModelFamily, usual: str) -> Iterator[str]:
+    """The pipeline that takes a family's ControlNets for several kinds of maps, if it is another.
+
+    Args:
+        family: The family.
+        usual: The pipeline that takes other ControlNets.
+    """
+    union = family.control.union
+    if union is not None and usual in union.pipelines:
+        yield union.pipelines[usual]
+
+
+def comparison(family: ModelFamily, task: str, pipeline: str = "") -> str:
+    """The test that compares a family's task with diffusers bit for bit; "" if none does.
+
+    Args:
+        family: The family.
+        task: One of its tasks.
+        pipeline: The pipeline that does it, if not the family's usual one.
+    """
     by_name = _compared().get((family.label, task))
     if by_name:
         return by_name
-    literal = f'"{family.pipelines[task]}"'  # type: ignore[index]  # a task of the family
+    literal = f'"{pipeline or family.pipelines[task]}"'  # type: ignore[index]  # a task of the family
     shipped = family.class_names[0] in _OF_SHIPPED
-    files = (path for path in sorted(TESTS.glob("test_*.py")) if literal in path.read_text())
+    files = (path for path in sorted(TESTS.rglob("test_*.py")) if literal in path.read_text())
     return next((path.name for path in files), "") if shipped else ""
 
 

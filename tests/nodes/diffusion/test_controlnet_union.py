@@ -81,25 +81,33 @@ def node(union: Checkpoint, **fields: Any) -> ControlNet:
     return ControlNet(checkpoint=Checkpoint("tiny/sdxl"), **fields)
 
 
-@pytest.mark.parametrize("way", ["", "Img2Img", "Inpaint"])
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "StableDiffusionXLControlNetUnionPipeline",
+        "StableDiffusionXLControlNetUnionImg2ImgPipeline",
+        "StableDiffusionXLControlNetUnionInpaintPipeline",
+    ],
+)
 def test_the_kind_of_the_map_chooses_the_mode(
-    session: Session, union: Checkpoint, way: str
+    session: Session, union: Checkpoint, pipeline: str
 ) -> None:
+    from_noise, repaints = pipeline.endswith("UnionPipeline"), "Inpaint" in pipeline
     start, mask = photo(80, 64, "coffee"), spot(80, 64)
-    fields: dict[str, Any] = {"image": start, "strength": 0.7} if way else {}
-    call: dict[str, Any] = {"image": start.pil, "strength": 0.7} if way else {}
-    if way == "Inpaint":
+    fields: dict[str, Any] = {} if from_noise else {"image": start, "strength": 0.7}
+    call: dict[str, Any] = {} if from_noise else {"image": start.pil, "strength": 0.7}
+    if repaints:
         fields["mask"], call["mask_image"] = mask, mask.pil
     made = run(node(union, scale=0.8, **fields), session=session).numpy
     expected = by_diffusers(
-        f"StableDiffusionXLControlNetUnion{way}Pipeline",
+        pipeline,
         union,
         control_image=[EDGES.pil],
         control_mode=[3],
         controlnet_conditioning_scale=0.8,
         **call,
     )
-    marked = mask.numpy == 255 if way == "Inpaint" else np.ones(mask.numpy.shape, bool)
+    marked = mask.numpy == 255 if repaints else np.ones(mask.numpy.shape, bool)
     assert (made[marked] == expected[marked]).all() and made.std() > 5
 
 
