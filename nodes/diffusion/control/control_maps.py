@@ -36,7 +36,7 @@ class Control:
 
 
 def union_of(network: Checkpoint | None, family: ModelFamily) -> UnionSettings | None:
-    """How a ControlNet is told the kind of a map; None if it is told no kind.
+    """The settings of a union ControlNet; None for a ControlNet that takes no kind of map.
 
     Args:
         network: The ControlNet; for one that is not on this disk the result is None.
@@ -50,7 +50,7 @@ def union_of(network: Checkpoint | None, family: ModelFamily) -> UnionSettings |
 
 
 def mode_of(control: Control, family: ModelFamily) -> int | None:
-    """The number by which a ControlNet is told the kind of a map; None if it is told none."""
+    """The `control_mode` of a map: the number of its kind; None if the ControlNet takes none."""
     union = union_of(control.checkpoint, family)
     return None if union is None else union.modes.get(control.kind)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .lora_names import LoraNames
 from .model_family import ModelFamily
-from .prompt_encoding import PromptEncoding
+from .prompt_encoding import MASKED_EMBEDDINGS, PromptEncoding
 from .transformer_networks import (
     T5_TOKENIZERS,
     TRANSFORMER_KNOBS,
@@ -61,12 +61,7 @@ AURA_FLOW = ModelFamily(
         ),
     ),
     prompt_encoding=PromptEncoding(
-        results=(
-            "prompt_embeds",
-            "prompt_attention_mask",
-            "negative_prompt_embeds",
-            "negative_prompt_attention_mask",
-        ),
+        results=MASKED_EMBEDDINGS,
         options={"max_sequence_length": _MAX_TOKENS},
     ),
     guidance=Guidance(scale=3.5),

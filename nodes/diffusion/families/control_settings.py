@@ -20,7 +20,7 @@ def _fits(config: Config, denoiser: Config) -> Misfit | None:
 
 @dataclass(frozen=True, kw_only=True)
 class UnionSettings:
-    """ControlNets for several kinds of maps, which are told the kind of each map by a number.
+    """Union ControlNets: one network for several kinds of maps, with a number for each kind.
 
     Args:
         class_name: Their class in diffusers.
@@ -61,7 +61,7 @@ class ControlSettings:
         same_settings: The settings that a ControlNet's config has as its base's does.
         misfit: Why a ControlNet does not fit its base, by the configs of both; None if it does.
         repainting_misfit: Why it cannot repaint, by the same configs.
-        union: Its ControlNets for several kinds of maps; None if they are told no kind.
+        union: Its union ControlNets, for several kinds of maps; None if there are none.
         borrows_layers: Whether a pipeline puts layers of the denoiser into its ControlNet.
         samples_unseeded: Whether a pipeline encodes pictures by random numbers that do not follow
             from its generator.

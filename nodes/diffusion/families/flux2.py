@@ -10,7 +10,7 @@ from .model_family import is_never_distilled
 
 _MAX_TOKENS = 512
 _MAX_TOKENS_OF_PROMPT = 430
-"""What is left of them beside the pipeline's own instruction."""
+"""The tokens left for the prompt: the pipeline writes an instruction before it."""
 
 
 FLUX2 = replace(

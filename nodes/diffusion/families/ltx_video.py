@@ -11,7 +11,7 @@ from .family_settings import FamilyVersion, Guidance, TextEncoder, VideoSettings
 from .lora_names import LoraNames
 from .model_family import ModelFamily
 from .networks import Config, Decoder
-from .prompt_encoding import PromptEncoding
+from .prompt_encoding import MASKED_EMBEDDINGS, PromptEncoding
 from .transformer_networks import (
     T5_TOKENIZERS,
     TRANSFORMER_KNOBS,
@@ -84,12 +84,7 @@ LTX_VIDEO = ModelFamily(
         ),
     ),
     prompt_encoding=PromptEncoding(
-        results=(
-            "prompt_embeds",
-            "prompt_attention_mask",
-            "negative_prompt_embeds",
-            "negative_prompt_attention_mask",
-        ),
+        results=MASKED_EMBEDDINGS,
         options={"max_sequence_length": _MAX_TOKENS},
     ),
     guidance=Guidance(

@@ -7,7 +7,7 @@ from typing import Any
 from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .lora_names import LoraNames
 from .model_family import ModelFamily
-from .prompt_encoding import PromptEncoding
+from .prompt_encoding import MASKED_EMBEDDINGS, PromptEncoding
 from .transformer_networks import (
     GEMMA_TOKENIZERS,
     TRANSFORMER_KNOBS,
@@ -66,12 +66,7 @@ LUMINA2 = ModelFamily(
         ),
     ),
     prompt_encoding=PromptEncoding(
-        results=(
-            "prompt_embeds",
-            "prompt_attention_mask",
-            "negative_prompt_embeds",
-            "negative_prompt_attention_mask",
-        ),
+        results=MASKED_EMBEDDINGS,
         options={"max_sequence_length": _MAX_TOKENS},
         instruction=_instruction,
     ),

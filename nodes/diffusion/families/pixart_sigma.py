@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .family_settings import FamilyVersion, Guidance, TextEncoder, keep_size
 from .model_family import ModelFamily
-from .prompt_encoding import PromptEncoding
+from .prompt_encoding import MASKED_EMBEDDINGS, PromptEncoding
 from .transformer_networks import T5_TOKENIZERS, TRANSFORMER_KNOBS, transformer
 
 _MAX_TOKENS = 300
@@ -28,12 +28,7 @@ PIXART_SIGMA = ModelFamily(
         ),
     ),
     prompt_encoding=PromptEncoding(
-        results=(
-            "prompt_embeds",
-            "prompt_attention_mask",
-            "negative_prompt_embeds",
-            "negative_prompt_attention_mask",
-        ),
+        results=MASKED_EMBEDDINGS,
         # Cleaned, a prompt would be another one where beautifulsoup4 and ftfy are installed.
         options={"max_sequence_length": _MAX_TOKENS, "clean_caption": False},
         empty_negative="",

@@ -10,6 +10,14 @@ from typing import Any
 
 from .picture_prompts import PicturePromptReader, PromptPictures
 
+MASKED_EMBEDDINGS = (
+    "prompt_embeds",
+    "prompt_attention_mask",
+    "negative_prompt_embeds",
+    "negative_prompt_attention_mask",
+)
+"""What `encode_prompt` of many pipelines returns: embeddings, each with its attention mask."""
+
 
 def _no_instruction(pipe: Any) -> str:
     return ""

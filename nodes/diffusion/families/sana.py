@@ -9,7 +9,7 @@ from sdgraph.values import DTYPE_BYTES
 from .family_settings import FamilyVersion, Guidance, TextEncoder, keep_size
 from .model_family import ModelFamily
 from .networks import Config, Decoder
-from .prompt_encoding import PromptEncoding
+from .prompt_encoding import MASKED_EMBEDDINGS, PromptEncoding
 from .transformer_networks import (
     GEMMA_TOKENIZERS,
     TRANSFORMER_KNOBS,
@@ -64,12 +64,7 @@ SANA = ModelFamily(
         ),
     ),
     prompt_encoding=PromptEncoding(
-        results=(
-            "prompt_embeds",
-            "prompt_attention_mask",
-            "negative_prompt_embeds",
-            "negative_prompt_attention_mask",
-        ),
+        results=MASKED_EMBEDDINGS,
         options={"clean_caption": False},
         call_defaults=("max_sequence_length", "complex_human_instruction"),
         empty_negative="",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sdgraph.errors import InvalidValueError, Problem
@@ -85,31 +86,35 @@ def embed_prompts(
         Embeddings of 1 × tokens × width and, if the family has them, pooled embeddings of
         1 × width, on the pipeline's device.
     """
-    import torch
-    from safetensors.torch import load, save
+    from safetensors.torch import load
 
-    device = models.device
-
-    def encode() -> bytes:
-        with torch.no_grad(), quiet_libraries():
-            tensors = _embeddings(
-                pipe,
-                family,
-                device,
-                prompt,
-                negative,
-                vectors or {},
-                guided=guided,
-                clip_skip=clip_skip,
-                pictures=pictures,
-            )
-        data: bytes = save({name: each.cpu().contiguous() for name, each in tensors.items()})
-        return data
-
-    remembered = load(models.recall(STAGE, encode))
-    return family.prompt_encoding.as_arguments(
-        {name: tensor.to(device) for name, tensor in remembered.items()}
+    encode = partial(
+        _embeddings,
+        pipe,
+        family,
+        models.device,
+        prompt,
+        negative,
+        vectors or {},
+        guided=guided,
+        clip_skip=clip_skip,
+        pictures=pictures,
     )
+    remembered = load(models.recall(STAGE, lambda: _as_bytes(encode)))
+    return family.prompt_encoding.as_arguments(
+        {name: tensor.to(models.device) for name, tensor in remembered.items()}
+    )
+
+
+def _as_bytes(encode: Callable[[], Mapping[str, Any]]) -> bytes:
+    """The tensors that a function returns by name, as the bytes of a safetensors file."""
+    import torch
+    from safetensors.torch import save
+
+    with torch.no_grad(), quiet_libraries():
+        tensors = encode()
+    data: bytes = save({name: each.cpu().contiguous() for name, each in tensors.items()})
+    return data
 
 
 def _embeddings(

@@ -1,4 +1,4 @@
-"""The config of a ControlNet in one file, told from the shapes of its tensors (no torch).
+"""Infers the config of a ControlNet in one file from the shapes of its tensors, without torch.
 
 Such a file has no config. The shapes say all that differs among the ControlNets that people have;
 what they do not say, such as the number of attention heads, is as in those published.

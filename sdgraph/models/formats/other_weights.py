@@ -24,7 +24,7 @@ class _Kind(NamedTuple):
 
 
 class KnownDenoiser(NamedTuple):
-    """A denoiser that is told by its tensors.
+    """A denoiser that is recognised by the names of its tensors.
 
     Args:
         class_prefix: What the names of its classes in diffusers begin with.
@@ -204,7 +204,7 @@ DENOISERS: Mapping[str, KnownDenoiser] = {
         "StableCascadeUNet", "StableCascadeCombinedPipeline", "stabilityai/stable-cascade"
     ),
 }
-"""The denoisers that are told by their tensors, by the label of their files."""
+"""The denoisers that are recognised by the names of their tensors, by their files' labels."""
 
 
 def label_of_denoiser(class_name: str) -> str:

@@ -117,8 +117,8 @@ def _explain_network(error: BaseException) -> tuple[str, str] | None:
 def is_network_error(error: BaseException) -> bool:
     """Whether a connection failed: it was refused, broke off, or took too long.
 
-    The client's own classes are told by their names: which library they are of depends on its
-    version.
+    The client's own classes are recognised by their names: which library defines them depends
+    on its version.
 
     Args:
         error: The exception.
