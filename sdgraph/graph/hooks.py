@@ -1,0 +1,104 @@
+"""What the planner, the checks and the records ask of a node besides its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Self
+
+from sdgraph.errors import Problem
+
+if TYPE_CHECKING:
+    from sdgraph.values import Part
+
+    from .stage import Stage
+
+
+class NodeHooks:
+    """The methods of `Node` that a node overrides where their defaults do not hold for it."""
+
+    __slots__ = ()
+
+    def parts(self) -> Mapping[str, Part]:
+        """The model components that `run` needs, by name; read from configs without loading any."""
+        return {}
+
+    def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
+        """An estimate of the bytes that `run` takes on the device in addition to its components.
+
+        The planner calls it before anything is loaded, and keeps as many bytes free while the node
+        runs. The default is none.
+
+        Args:
+            sizes: The bytes of each component on the device, by the names of `parts`.
+            dtype: The dtype that the run computes in, such as "float16".
+        """
+        return 0
+
+    def low_memory_variants(self) -> Iterator[tuple[str, Self]]:
+        """Nodes that make nearly the same value with less memory, the fastest first.
+
+        They are tried in this order after the node itself has run out of memory. Each comes with a
+        sentence about the change, such as "the autoencoder works by slices and tiles". The record
+        in a saved file holds that sentence, and the result is not remembered.
+        """
+        yield from ()
+
+    def stages(self) -> Iterator[Stage]:
+        """The parts of its work whose results are remembered separately.
+
+        When only other fields change, such a part is not computed again and its components are not
+        loaded: a new seed does not change the embedding of a prompt, so the text encoder stays on
+        disk.
+        """
+        yield from ()
+
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size of the picture it makes from one of the given size, both as (width, height).
+
+        The planner calls it to estimate how much memory the nodes that read the picture take. A
+        node that makes its picture larger or smaller overrides it; the default is the same size.
+        """
+        return size
+
+    def size_source(self) -> object:
+        """What the exact size of its picture follows from, through `output_size`.
+
+        That is the value of a port, the path of a picture's file, or a (width, height). It is asked
+        for before the run, where two pictures must have one size. The default is None: only the
+        run tells.
+        """
+        return None
+
+    def frame_range(self) -> tuple[int, int] | None:
+        """The fewest and the most frames of its video or series, if known before the run."""
+        return None
+
+    def chosen_fields(self) -> Mapping[str, object]:
+        """What it uses for fields that were left unset, by name; the record in a file holds it."""
+        return {}
+
+    @property
+    def random_seed(self) -> int | None:
+        """The seed of its random numbers: the field `seed`, None without one.
+
+        It is shown in the records of saved pictures and in tables. Where another node makes the
+        seed, it is None.
+        """
+        seed = self.__dict__.get("seed")
+        return seed if type(seed) is int else None
+
+    def check(self) -> Iterator[Problem]:
+        """Yields problems that depend on files, such as a checkpoint of the wrong kind.
+
+        It is called before anything is loaded and imports no torch. The subject of each problem is
+        the name of a field.
+        """
+        yield from ()
+
+    def warnings(self) -> Iterator[Problem]:
+        """What is allowed and probably not meant, such as a field that has no effect.
+
+        Warnings are printed and stop nothing. They are asked for before the run, of a node without
+        problems; the subject is the field's name.
+        """
+        yield from ()
