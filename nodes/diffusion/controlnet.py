@@ -26,6 +26,15 @@ from sdgraph.nodes.diffusion.control.controlnet_defaults import (
 )
 from sdgraph.nodes.diffusion.control.controlnet_modules import arrange_networks, seed_encoding
 from sdgraph.nodes.diffusion.control.controlnet_problems import control_problems, control_warnings
+from sdgraph.nodes.diffusion.control.map_adapters import (
+    MAP_ADAPTER,
+    arrange_map_adapters,
+    map_adapter_arguments,
+    map_adapter_reference_problems,
+    map_as_read,
+    map_multiple,
+    takes_map_adapters,
+)
 from sdgraph.nodes.diffusion.pipelines.crop_region import CropRegion
 from sdgraph.nodes.image.known_size import size_problems
 from sdgraph.nodes.image.padding import Padding, check_same_size
@@ -44,7 +53,8 @@ _PART_PREFIX = f"{CONTROLNET}_"
 class ControlNet(ReferenceGuided[Image]):
     """A picture from a prompt that follows one or several control maps.
 
-    The ControlNet is chosen by the map's kind and the checkpoint, unless `controlnet` names one.
+    The ControlNet is chosen by the map's kind and the checkpoint, unless `controlnet` names one;
+    a T2I-Adapter may stand in its place.
     With `image` it starts from that picture; with `mask` too, only what the mask marks is
     repainted.
     """
@@ -95,7 +105,8 @@ class ControlNet(ReferenceGuided[Image]):
     )
     controlnet: In[Checkpoint] | Sequence[In[Checkpoint]] | None = Field(
         default=None,
-        description="a ControlNet for each control; chosen by the controls' kinds if not given",
+        description="a ControlNet or a T2I-Adapter for each control; chosen by the controls' kinds "
+        "if not given",
     )
 
     @model_validator(mode="after")
@@ -191,7 +202,9 @@ class ControlNet(ReferenceGuided[Image]):
         return [resolve(network).config() or {} for network in self.controlnets()]
 
     def pipeline_class(self) -> str:
-        name = super().pipeline_class()
+        name, map_adapters = super().pipeline_class(), self.family.control.map_adapters
+        if map_adapters is not None and self._has_map_adapters():
+            return map_adapters.pipeline
         union = union_of(self.controls()[0].checkpoint, self.family)
         return name if union is None else union.pipelines.get(name, name)
 
@@ -215,7 +228,10 @@ class ControlNet(ReferenceGuided[Image]):
         if family is not None and self.task() not in family.pipelines:
             return
         try:
-            yield from control_problems(self.controls(), base, family, self.task())
+            controls = self.controls()
+            yield from control_problems(controls, base, family, self.task())
+            if family is not None and self.reference is not None:
+                yield from map_adapter_reference_problems(controls, family)
         except CheckpointError as error:
             yield from error.as_problems_of(
                 "controlnet", "a ControlNet for this kind of control map"
@@ -247,7 +263,7 @@ class ControlNet(ReferenceGuided[Image]):
         if image is not None and mask is not None:
             refuse_unusable_mask(image, mask)
             region = CropRegion.around_mask(mask, self.padding_mask_crop, checkpoint, self.family)
-        padding = Padding.of(region.working_size, self.family.size_multiple(checkpoint))
+        padding = Padding.of(region.working_size, self._multiple(checkpoint))
         pixels = self.generate(
             self._assemble(models, checkpoint),
             models,
@@ -255,7 +271,7 @@ class ControlNet(ReferenceGuided[Image]):
             prompt=prompt,
             negative_prompt=negative_prompt,
             **self._pictures(region, padding, maps, image, mask),
-            **conditioning_arguments(self.controls(), self.family),
+            **self._conditioning(),
             **reference_arguments(reference),
         )
         painted = padding.cut(pixels)
@@ -263,11 +279,28 @@ class ControlNet(ReferenceGuided[Image]):
             return Image(painted)
         return paste_masked(image, region.paste(image, painted), mask)
 
+    def _has_map_adapters(self) -> bool:
+        """Whether its networks are T2I-Adapters, which have a pipeline of their own."""
+        return takes_map_adapters(self.controls(), self.family)
+
+    def _multiple(self, checkpoint: Checkpoint) -> int:
+        """What the sides of the pipeline's picture must be a multiple of."""
+        multiple = self.family.size_multiple(checkpoint)
+        return map_multiple(self.controls(), multiple) if self._has_map_adapters() else multiple
+
+    def _conditioning(self) -> dict[str, Any]:
+        """How strongly and when each map is followed, as arguments of the pipeline."""
+        arguments = map_adapter_arguments if self._has_map_adapters() else conditioning_arguments
+        return arguments(self.controls(), self.family)
+
     def _assemble(self, models: Models, checkpoint: Checkpoint) -> Any:
         """The pipeline with the ControlNets as it takes them."""
         controls, family = self.controls(), self.family
-        shared = shares_network(controls, family)
         networks = [models[_part_name(number)] for number in range(len(controls))]
+        if self._has_map_adapters():
+            adapter = {MAP_ADAPTER: arrange_map_adapters(networks)}
+            return self.assemble(models.without(_PART_PREFIX), checkpoint, **adapter)
+        shared = shares_network(controls, family)
         arranged = arrange_networks(networks, family, shared=shared)
         more = {CONTROLNET: arranged}
         if family.control.samples_unseeded:
@@ -286,6 +319,9 @@ class ControlNet(ReferenceGuided[Image]):
         """The pictures as arguments of the pipeline."""
         controls: Any = [padding.pad(region.crop(control_map.rgb)) for control_map in maps]
         width, height = padding.padded
+        if self._has_map_adapters():
+            adapters = [control.checkpoint for control in self.controls()]
+            controls = [map_as_read(*pair) for pair in zip(controls, adapters, strict=True)]
         return picture_arguments(
             map_argument(self.controls()[0], self.family),
             self.family.control,

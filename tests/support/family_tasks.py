@@ -59,7 +59,7 @@ _OF_VIDEOS = {"wan", "ltx", "ltx2", "hunyuan_video", "hunyuan_video1_5", "cogvid
 _TASKS = {
     "Upsample|LatentUpscale": "latent upscale",
     "Upscale": "upscale",
-    "Adapter": "T2I-Adapter",
+    "Adapter": "controlnet",
     "Redux|ImageVariation|UnCLIPImg2Img": "variation",
     "UnCLIP": "from image embeddings",
     "VACE|Animate(?!Diff)|FunControl|ICLora|HDR": "controlled video",
@@ -85,7 +85,6 @@ _REASONS = {
     "latent upscale": "works on latents, which no port carries",
     "from image embeddings": "needs a prior that no family has",
     "layers": "makes several pictures with transparency, which no node gives",
-    "T2I-Adapter": "no node takes T2I-Adapters",
 }
 """Why a task is not done, where it is not only that no family has the pipeline yet."""
 
@@ -106,7 +105,7 @@ def pairs() -> Iterator[Pair]:
         (family, task, name)
         for family in FAMILIES
         for task, usual in family.pipelines.items()
-        for name in (usual, *_union_pipelines(family, usual))
+        for name in (usual, *_other_pipelines(family, task, usual))
     ]
     for package, label in PACKAGES.items():
         for name in _pipelines_in(package):
@@ -124,16 +123,19 @@ def pairs() -> Iterator[Pair]:
                 yield Pair(label, name, likely, f"not: {reason}")
 
 
-def _union_pipelines(family: ModelFamily, usual: str) -> Iterator[str]:
-    """The pipeline that takes a family's ControlNets for several kinds of maps, if it is another.
+def _other_pipelines(family: ModelFamily, task: str, usual: str) -> Iterator[str]:
+    """The pipelines for ControlNets for several kinds of maps and for T2I-Adapters, if others.
 
     Args:
         family: The family.
+        task: What the pipelines do.
         usual: The pipeline that takes other ControlNets.
     """
-    union = family.control.union
+    union, map_adapters = family.control.union, family.control.map_adapters
     if union is not None and usual in union.pipelines:
         yield union.pipelines[usual]
+    if map_adapters is not None and task == "controlnet":
+        yield map_adapters.pipeline
 
 
 def comparison(family: ModelFamily, task: str, pipeline: str = "") -> str:

@@ -18,6 +18,7 @@ from sdgraph.nodes.diffusion.families import (
 from sdgraph.values import Checkpoint
 
 from .control_maps import Control, union_of
+from .map_adapters import is_map_adapter, map_adapter_problems
 
 MAP_CHANNELS = 3
 """The channels of a control map: red, green and blue."""
@@ -36,6 +37,10 @@ def control_problems(
         family: The family of the base, None if it is not on this disk.
         task: What the node does.
     """
+    if any(is_map_adapter(control.network) for control in controls):
+        if family is not None:
+            yield from map_adapter_problems(controls, base, family, task)
+        return
     if family is not None:
         yield from _map_problems(controls, family, task)
         yield from _number_problems(controls, family)
@@ -144,8 +149,6 @@ def _class_advice(class_name: str, family: ModelFamily | None) -> str:
             "use a ControlNet for one kind of map; those for several (Union) are not supported"
             f"{over}"
         )
-    if "Adapter" in class_name:
-        return "T2I adapters are not supported: use a ControlNet for this kind of map"
     if "ControlNet" in class_name:
         labels = [each.label for each in FAMILIES if class_name in _classes_of(each)]
         others = f", {' or '.join(labels)}" if labels else ""

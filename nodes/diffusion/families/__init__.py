@@ -13,7 +13,7 @@ from sdgraph.values import Checkpoint
 from .aura_flow import AURA_FLOW
 from .chroma import CHROMA
 from .cogvideox import COGVIDEOX
-from .control_settings import ControlSettings, UnionSettings
+from .control_settings import ControlSettings, MapAdapterSettings, UnionSettings
 from .family_settings import FamilyVersion, OptionalComponent, TextEncoder, VideoSettings
 from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
 from .flux2 import FLUX2
@@ -202,6 +202,7 @@ __all__ = [
     "Denoiser",
     "FamilyVersion",
     "Knob",
+    "MapAdapterSettings",
     "ModelFamily",
     "OptionalComponent",
     "Purpose",

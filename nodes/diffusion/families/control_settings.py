@@ -42,6 +42,21 @@ class UnionSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MapAdapterSettings:
+    """T2I-Adapters, which may stand where a ControlNet stands.
+
+    Args:
+        pipeline: The pipeline that takes them, from noise.
+        has_end: Whether it can leave them out from a share of the steps on.
+        takes_reference: Whether it takes an IP-Adapter too.
+    """
+
+    pipeline: str
+    has_end: bool = False
+    takes_reference: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ControlSettings:
     """How a family's pipelines take ControlNets.
 
@@ -62,6 +77,7 @@ class ControlSettings:
         misfit: Why a ControlNet does not fit its base, by the configs of both; None if it does.
         repainting_misfit: Why it cannot repaint, by the same configs.
         union: Its union ControlNets, for several kinds of maps; None if there are none.
+        map_adapters: Its T2I-Adapters; None if it has no pipeline for them.
         borrows_layers: Whether a pipeline puts layers of the denoiser into its ControlNet.
         samples_unseeded: Whether a pipeline encodes pictures by random numbers that do not follow
             from its generator.
@@ -79,6 +95,7 @@ class ControlSettings:
     misfit: Callable[[Config, Config], Misfit | None] = _fits
     repainting_misfit: Callable[[Config, Config], Misfit | None] = _fits
     union: UnionSettings | None = None
+    map_adapters: MapAdapterSettings | None = None
     borrows_layers: bool = False
     samples_unseeded: bool = False
 

@@ -25,6 +25,8 @@ _WITH_ATTENTION, _WITHOUT_ATTENTION, _IN_3D = 26.0, 16.0, 33.3
 """Tensors of the widest level: of a U-Net with attention there, without (SDXL), and in 3-D."""
 _CONTROLNET_RESIDUALS = 7.0
 """Tensors of the ControlNets' residuals, which are summed and held while the U-Net runs."""
+_MAP_ADAPTER_RESULTS = 1.9
+"""Tensors of the results of T2I-Adapters, which are summed and held through all steps."""
 _DECODING = 6.0
 """Tensors of the picture's size while an autoencoder decodes."""
 _TILE = 512
@@ -108,7 +110,7 @@ def unet_memory(
             and one for each frame of a video.
         area: Width × height of the latents.
         dtype: The dtype of the computation, such as "float16".
-        controls: The configs of the ControlNets, one for each control map.
+        controls: The configs of the ControlNets or T2I-Adapters, one for each control map.
     """
     blocks = config.get("down_block_types") or ("CrossAttnDownBlock2D",)
     channels = config.get("block_out_channels") or (320,)
@@ -116,7 +118,8 @@ def unet_memory(
     if any(block.endswith("3D") for block in blocks):
         factor = _IN_3D
     if controls:
-        factor += _CONTROLNET_RESIDUALS
+        is_adapter = all(control.get("_class_name") == "T2IAdapter" for control in controls)
+        factor += _MAP_ADAPTER_RESULTS if is_adapter else _CONTROLNET_RESIDUALS
     return int(factor * images * area * channels[0] * DTYPE_BYTES.get(dtype, 4))
 
 

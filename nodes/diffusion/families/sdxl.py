@@ -16,7 +16,7 @@ from sdgraph.values import (
     SoftEdgeMap,
 )
 
-from .control_settings import UNET_CONTROL, UnionSettings
+from .control_settings import UNET_CONTROL, MapAdapterSettings, UnionSettings
 from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .model_family import ZERO_EMPTY_PROMPT, ModelFamily, Task
 from .networks import UNET_2D, UNET_LORA_PREFIXES, Config
@@ -87,7 +87,13 @@ SDXL = ModelFamily(
         "stabilityai/stable-diffusion-xl-base-1.0",
     ),
     purposes={4: "text-to-image", 9: "inpainting"},
-    control=replace(UNET_CONTROL, union=_UNION),
+    control=replace(
+        UNET_CONTROL,
+        union=_UNION,
+        map_adapters=MapAdapterSettings(
+            pipeline="StableDiffusionXLAdapterPipeline", has_end=True, takes_reference=True
+        ),
+    ),
     denoiser=UNET_2D,
     text_encoders=(
         # A refiner has only the second one.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sdgraph.values import (
     DepthMap,
     EdgeMap,
@@ -13,6 +15,7 @@ from sdgraph.values import (
     SoftEdgeMap,
 )
 
+from .control_settings import UNET_CONTROL, MapAdapterSettings
 from .family_settings import FamilyVersion, Guidance
 from .model_family import ModelFamily
 from .networks import UNET_2D, UNET_LORA_PREFIXES
@@ -64,6 +67,9 @@ STABLE_DIFFUSION = ModelFamily(
         "depth-to-image": "StableDiffusionDepth2ImgPipeline",
     },
     purposes={4: "text-to-image", 5: "depth-guided", 9: "inpainting"},
+    control=replace(
+        UNET_CONTROL, map_adapters=MapAdapterSettings(pipeline="StableDiffusionAdapterPipeline")
+    ),
     denoiser=UNET_2D,
     guidance=Guidance(rescaled_tasks=("text-to-image",)),
     few_steps=1,

@@ -11,6 +11,7 @@ from sdgraph.models import quiet_libraries
 
 from . import pipelines, unet_pipelines, video_pipelines
 from .control_networks import CONTROL_NETWORKS
+from .map_adapters import MAP_ADAPTERS
 
 PIPELINES = {
     **pipelines.PIPELINES,
@@ -21,7 +22,7 @@ PIPELINES = {
 
 SEED = 0
 
-MAKERS = {**PIPELINES, **CONTROL_NETWORKS}
+MAKERS = {**PIPELINES, **CONTROL_NETWORKS, **MAP_ADAPTERS}
 """What makes each checkpoint, by its name without `random/`."""
 
 

@@ -1,4 +1,4 @@
-"""ControlNets that are one file: the folder with their config, which the header tells.
+"""ControlNets and T2I-Adapters in one file: the folder with their config, which the header tells.
 
 A config that follows from the shapes of the tensors is written once below the home folder, from
 where it is read like any other. For a file whose header does not tell all, the user names a folder
@@ -14,6 +14,7 @@ from pathlib import Path
 from sdgraph.errors import CheckpointError, MediaError, Problem
 from sdgraph.files import atomic_write, expand_home, is_file, sdgraph_home, write_only_in
 from sdgraph.models.formats.control_network_configs import LDM_PREFIX, control_network_config
+from sdgraph.models.formats.map_adapter_configs import map_adapter_config
 from sdgraph.models.formats.safetensors_files import tensor_shapes
 from sdgraph.values import Checkpoint
 
@@ -26,10 +27,10 @@ def control_prefix(path: Path) -> str:
 
 
 def control_configs(checkpoint: Checkpoint, path: Path) -> Path:
-    """The folder with the config of a ControlNet that is one file.
+    """The folder with the config of a ControlNet or a T2I-Adapter that is one file.
 
     Args:
-        checkpoint: The ControlNet.
+        checkpoint: The network.
         path: Its file.
 
     Raises:
@@ -43,9 +44,10 @@ def control_configs(checkpoint: Checkpoint, path: Path) -> Path:
             found = f"config {checkpoint.config!r}, which has no {_CONFIG}"
             raise CheckpointError(Problem(checkpoint.source, found, "the ControlNet's folder", fix))
         return folder
-    config = control_network_config(tensor_shapes(path))
+    shapes = tensor_shapes(path)
+    config = control_network_config(shapes) or map_adapter_config(shapes)
     if config is None:
-        found = "a ControlNet whose config its tensors do not tell"
+        found = "a ControlNet or T2I-Adapter whose config its tensors do not tell"
         wanted = "one of Stable Diffusion, SDXL, FLUX.1, Qwen-Image or Z-Image, as published"
         raise CheckpointError(Problem(checkpoint.source, found, wanted, fix))
     return _write_config(json.dumps(config, indent=1, sort_keys=True))

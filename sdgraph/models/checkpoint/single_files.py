@@ -19,7 +19,7 @@ from sdgraph.files import FileStamp, is_file, names_in
 from sdgraph.models.formats import pickles
 from sdgraph.models.formats.config_files import read_config, read_index
 from sdgraph.models.formats.gguf_headers import MAGIC
-from sdgraph.models.formats.other_weights import CONTROL_NETWORK, DENOISERS
+from sdgraph.models.formats.other_weights import CONTROL_NETWORK, DENOISERS, MAP_ADAPTER
 from sdgraph.models.formats.safetensors_files import (
     SafetensorsHeader,
     refuse_damaged,
@@ -118,7 +118,7 @@ def find_single_file(checkpoint: Checkpoint) -> SingleFile | None:
         raise CheckpointError(Problem(source, found, "none: it is not done yet", fix))
     refuse_other_format(source, path)
     kind = file_kind(path)
-    if kind.label == CONTROL_NETWORK:
+    if kind.label in (CONTROL_NETWORK, MAP_ADAPTER):
         kind = replace(kind, prefixes={"": control_prefix(path)})
         return SingleFile(path, kind, control_configs(checkpoint, path), has_own_configs=True)
     configs = _configs(checkpoint, kind)

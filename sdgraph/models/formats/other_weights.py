@@ -42,6 +42,9 @@ _EMBEDDING = "put it under `embeddings:` of the node, and name a whole checkpoin
 CONTROL_NETWORK = "a ControlNet"
 """The label of a ControlNet's file."""
 
+MAP_ADAPTER = "a T2I-Adapter"
+"""The label of a T2I-Adapter's file."""
+
 _CONTROL = "name its folder in diffusers' layout as the node's network, or its hub id"
 _PART = "it is one part: name it in a checkpoint that has the others, {source: …, PART: FILE}"
 _FAMILY = "name its folder in diffusers' layout, or its hub id"
@@ -71,7 +74,9 @@ _ADD_ONS = (
     ),
     _Kind("an AnimateDiff motion adapter", r".*\.motion_modules\.", "no node takes it yet"),
     _Kind(
-        "a T2I-Adapter", r"(adapter\.)?body\.\d+\.(block1|in_conv|resnets)", "no node takes it yet"
+        MAP_ADAPTER,
+        r"(adapter\.)?body\.\d+\.(block1|in_conv|resnets)",
+        "give it to `controlnet:` of the node ControlNet",
     ),
 )
 

@@ -20,6 +20,7 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.formatting import with_article
 from sdgraph.models.checkpoint.resolved_part import ResolvedPart
 from sdgraph.models.formats import weight_keys
+from sdgraph.models.formats.map_adapter_configs import map_adapter_names
 from sdgraph.models.formats.safetensors_files import refuse_damaged
 from sdgraph.models.formats.single_file_kinds import UNET_PREFIX, component_tensors
 from sdgraph.models.formats.tensor_files import read_tensors
@@ -93,6 +94,9 @@ def convert_tensors(module: Any, tensors: Mapping[str, Any], prefix: str) -> dic
     if 2 * sum(name in state for name in bare) > len(bare):
         return _with_own_names(module, bare, state)
     class_name = type(module).__name__
+    if class_name == "T2IAdapter":
+        new_names = map_adapter_names(bare)
+        return {new_names[name]: tensor for name, tensor in bare.items()}
     names = SINGLE_FILE_LOADABLE_CLASSES.get(class_name)
     if names is None:
         return _convert_text_encoder(module, tensors, prefix)

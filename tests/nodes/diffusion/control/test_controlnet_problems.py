@@ -40,7 +40,6 @@ def network(tmp_path: Path) -> Callable[..., Checkpoint]:
         ({"_class_name": "ControlNetUnionModel"}, "(Union) are not supported"),
         ({"_class_name": "FluxControlNetModel"}, "it is for another family of models"),
         ({"_class_name": "SD3ControlNetModel"}, "a SD3ControlNetModel"),
-        ({"_class_name": "T2IAdapter"}, "T2I adapters are not supported"),
         ({"conditioning_channels": 4}, "which reads 4 channels"),
         ({"cross_attention_dim": 2048}, "for text features of 2048"),
         ({"block_out_channels": [320, 640, 1280]}, "whose block_out_channels is [320, 640, 1280]"),

@@ -245,3 +245,27 @@ def test_of_a_size_with_one_side_the_other_is_the_native_one() -> None:
     whole = bare.replace(width=2048, height=64)
     assert wide.working_memory({}, "float32") == whole.working_memory({}, "float32")
     assert Text2Video(prompt="a", height=512).planned_size() == (64, 512)
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [(SD15, {}), (XL, {"adapter_type": "full_adapter_xl", "downscale_factor": 16})],
+    ids=["sd15", "xl"],
+)
+def test_a_step_with_a_t2i_adapter(config: dict[str, Any], settings: dict[str, Any]) -> None:
+    import diffusers
+
+    unet = meta_module(diffusers.UNet2DConditionModel, config, torch.float16)
+    adapter = meta_module(diffusers.T2IAdapter, settings, torch.float16)
+    words, time = empty(2, 77, config["cross_attention_dim"]), empty(1)
+    latents = empty(2, 4, 64, 64)
+
+    def step() -> None:
+        results = [torch.cat([result] * 2) for result in adapter(empty(1, 3, 512, 512))]
+        copies = [result.clone() for result in results]
+        unet(latents, time, words, down_intrablock_additional_residuals=copies)
+
+    measured = peak(torch.nn.ModuleList([unet, adapter]), step)
+    controls = [{"_class_name": "T2IAdapter"}]
+    estimated = unet_memory(config, 2, 64 * 64, "float16", controls=controls)
+    assert estimated == pytest.approx(measured, rel=0.05)
