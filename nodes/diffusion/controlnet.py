@@ -42,7 +42,7 @@ from sdgraph.values import Checkpoint, ControlMap, Image, Part
 
 from .families import CONTROLNET, Config, Purpose, Task, family_of
 from .inpaint import paste_masked, refuse_unusable_mask
-from .reference_images import ReferenceGuided, reference_arguments
+from .reference_images import ReferenceGuided
 
 __all__ = ["ControlNet"]
 
@@ -272,7 +272,7 @@ class ControlNet(ReferenceGuided[Image]):
             negative_prompt=negative_prompt,
             **self._pictures(region, padding, maps, image, mask),
             **self._conditioning(),
-            **reference_arguments(reference),
+            **self.reference_call(reference),
         )
         painted = padding.cut(pixels)
         if image is None or mask is None:

@@ -18,7 +18,7 @@ from sdgraph.nodes.masks.pixels import PAINTED
 from sdgraph.values import Checkpoint, Image, Mask
 
 from .families import Purpose, Task
-from .reference_images import ReferenceGuided, reference_arguments
+from .reference_images import ReferenceGuided
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +85,7 @@ class Inpaint(ReferenceGuided[Image]):
             height=padding.padded[1],
             strength=self.strength,
             **self.family.inpaint_options(*padding.padded),
-            **reference_arguments(reference),
+            **self.reference_call(reference),
         )
         pixels = resize_pixels(pixels, padding.padded)
         return paste_masked(image, region.paste(image, padding.cut(pixels)), mask)

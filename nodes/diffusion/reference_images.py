@@ -19,6 +19,8 @@ from sdgraph.nodes.diffusion.adapters.ip_adapter import (
     default_encoder,
     image_processor,
     ip_adapter_problems,
+    reference_arguments,
+    reference_problems,
 )
 from sdgraph.values import Checkpoint, Image, Lora, Part
 
@@ -85,6 +87,9 @@ class ReferenceGuided(Diffusion[T_co], Generic[T_co]):
         yield from self._knob_problems()
         base = self.checkpoint
         family = family_of(base) if isinstance(base, Checkpoint) else None
+        if family is not None:
+            pictures = self.reference if isinstance(self.reference, list | tuple) else (0,)
+            yield from reference_problems(pictures, family, self.task())
         try:
             yield from ip_adapter_problems(self._adapter(), self._encoder(), base, family)
         except CheckpointError as error:
@@ -100,9 +105,14 @@ class ReferenceGuided(Diffusion[T_co], Generic[T_co]):
 
     def assemble(self, models: Models, checkpoint: Checkpoint, **more: Any) -> Any:
         if self.reference is not None:
-            more[FEATURE_EXTRACTOR] = image_processor(models[_ENCODER].config.image_size)
+            side = models[_ENCODER].config.image_size
+            more[FEATURE_EXTRACTOR] = image_processor(side, self.family.ip_adapter)
             models = models.without(_ADAPTER)
         return super().assemble(models, checkpoint, **more)
+
+    def reference_call(self, reference: Image | tuple[Image, ...] | None) -> dict[str, Any]:
+        """The pictures of the subject as arguments of the pipeline's call."""
+        return reference_arguments(reference, self.family)
 
     @contextmanager
     def prepare(self, pipe: Any, models: Models) -> Iterator[None]:
@@ -116,11 +126,3 @@ class ReferenceGuided(Diffusion[T_co], Generic[T_co]):
             super().prepare(pipe, models),
         ):
             yield
-
-
-def reference_arguments(reference: Image | tuple[Image, ...] | None) -> dict[str, Any]:
-    """The pictures of the subject as arguments of a pipeline's call."""
-    if reference is None:
-        return {}
-    pictures = reference if isinstance(reference, tuple) else (reference,)
-    return {"ip_adapter_image": [[picture.rgb for picture in pictures]]}

@@ -14,7 +14,7 @@ from sdgraph.values import Checkpoint, Image
 
 from .families import Task
 from .node import Diffusion
-from .reference_images import ReferenceGuided, reference_arguments
+from .reference_images import ReferenceGuided
 
 __all__ = ["Image2Image", "Text2Image"]
 
@@ -74,7 +74,7 @@ class Text2Image(ReferenceGuided[Image]):
                 prompt=prompt,
                 negative_prompt=negative_prompt,
                 **self.family.sides(checkpoint, self.width, self.height),
-                **reference_arguments(reference),
+                **self.reference_call(reference),
             )
         )
 

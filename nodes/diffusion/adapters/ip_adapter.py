@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,33 @@ from sdgraph.formatting import with_article
 from sdgraph.models import TensorShapes, find_lora, quiet_libraries, resolve
 from sdgraph.nodes.diffusion.families import (
     FAMILIES,
-    Config,
+    UNET_IP_ADAPTER,
+    IpAdapterSettings,
     ModelFamily,
-    labels_by_text_width,
     likely_family,
-    text_width,
 )
-from sdgraph.values import Checkpoint, Lora
+from sdgraph.values import Checkpoint, Image, Lora
 
-from .lora_layers import network_layers, other_architecture
+from .ip_adapter_layouts import (
+    count_problem,
+    encoder_width,
+    file_problem,
+    fit_problem,
+    with_usual_names,
+)
+from .lora_layers import network_layers
 
-ENCODER = "CLIPVisionModelWithProjection"
+_PROJECTIONS = ("encoder_hid_proj", "image_proj")
+"""The attributes of denoisers in which diffusers puts what projects the features of pictures."""
+
+_WHOLE_MODELS = {
+    "CLIPVisionModelWithProjection": "CLIPModel",
+    "SiglipVisionModel": "SiglipModel",
+}
+"""The models that have an image encoder of a class as a part."""
+
+_PROJECTION_TYPE = "encoder_hid_dim_type"
+"""The setting of a denoiser's config that diffusers changes with them."""
 
 
 def default_adapter(base: object) -> Lora:
@@ -90,98 +106,83 @@ def ip_adapter_problems(
     except CheckpointError as error:
         yield from error.as_problems_of("ip_adapter", "an IP-Adapter that can be used")
         return
-    reason = "" if shapes is None else _format_problem(shapes)
+    settings = (family or FAMILIES[0]).ip_adapter
+    if shapes is not None:
+        shapes = {with_usual_names(name): shape for name, shape in shapes.items()}
+    reason = "" if shapes is None else file_problem(shapes, settings.layout)
     if shapes is not None and not reason and isinstance(base, Checkpoint) and family is not None:
-        reason = _fit_problem(shapes, family.denoiser_config(base))
+        reason = fit_problem(shapes, family.denoiser_config(base), settings.layout)
         reason = reason or _count_problem(shapes, base, family)
     if reason:
         yield Problem("ip_adapter", f"{adapter.source}, {reason}", f"an IP-Adapter for {over}")
     else:
-        yield from image_encoder_problems("image_encoder", encoder, shapes)
+        yield from image_encoder_problems("image_encoder", encoder, shapes, settings)
+
+
+def reference_problems(
+    pictures: Sequence[object], family: ModelFamily, task: str
+) -> Iterator[Problem]:
+    """The problems of pictures of a subject that a family's pipelines do not take.
+
+    Args:
+        pictures: The pictures, as values or nodes.
+        family: The family.
+        task: What the node does.
+    """
+    settings, limit = family.ip_adapter, family.ip_adapter.max_pictures
+    if "ip-adapter" not in family.adapters:
+        return
+    if settings.tasks and task not in settings.tasks:
+        found = f"one for {task} by {family.label}"
+        wanted = f"none: it takes one for {', '.join(settings.tasks)}"
+        yield Problem("reference", found, wanted, "leave it out")
+    if limit and len(pictures) > limit:
+        found, fix = f"{len(pictures)} pictures for {family.label}", "leave the others out"
+        yield Problem("reference", found, f"at most {limit}", fix)
 
 
 def image_encoder_problems(
-    field: str, encoder: object, shapes: TensorShapes | None = None
+    field: str,
+    encoder: object,
+    shapes: TensorShapes | None = None,
+    settings: IpAdapterSettings = UNET_IP_ADAPTER,
 ) -> Iterator[Problem]:
     """The problem of a checkpoint that is no image encoder, or not that of an adapter.
 
     Args:
         field: The name of the checkpoint's field.
         encoder: Its value; a node is not checked, nor a checkpoint that is not on this disk.
-        shapes: The shapes of the adapter's tensors, by name.
+        shapes: The shapes of the adapter's tensors, by their usual names.
+        settings: How the family takes IP-Adapters.
     """
+    wanted_class = settings.encoder
     if not isinstance(encoder, Checkpoint):
         return
     try:
         config = resolve(encoder).config()
     except CheckpointError as error:
-        yield from error.as_problems_of(field, f"a {ENCODER}")
+        yield from error.as_problems_of(field, f"a {wanted_class}")
         return
     if config is None:
         return
     classes = config.get("architectures") or [config.get("_class_name", "model without a class")]
     class_name = classes[0]
-    if class_name != ENCODER:
-        yield Problem(field, f"{encoder.source}, {with_article(class_name)}", f"a {ENCODER}")
+    if class_name != wanted_class:
+        found = f"{encoder.source}, {with_article(class_name)}"
+        is_part = class_name == _WHOLE_MODELS.get(wanted_class)
+        fix = f"save its part for pictures alone, with {wanted_class} of transformers"
+        yield Problem(field, found, f"a {wanted_class}", fix if is_part else "")
         return
-    setting, wanted = _encoder_width(shapes or {})
+    setting, wanted = encoder_width(shapes or {}, settings.layout)
     if wanted and config.get(setting) != wanted:
         found = f"{encoder.source}, which gives {config.get(setting)} features"
         yield Problem(field, found, f"the adapter's own: it reads {wanted}")
 
 
-def _encoder_width(shapes: TensorShapes) -> tuple[str, int]:
-    """The setting in the encoder's config that an adapter needs, and its value; or "" and 0."""
-    widths = {
-        "image_proj.proj.weight": ("projection_dim", 1),
-        "image_proj.proj.0.weight": ("hidden_size", 0),
-        "image_proj.proj_in.weight": ("hidden_size", 1),
-    }
-    for name, (field, side) in widths.items():
-        if len(shapes.get(name, ())) == 2:
-            return field, shapes[name][side]
-    return "", 0
-
-
-def _format_problem(shapes: TensorShapes) -> str:
-    """What is wrong with a file that is no IP-Adapter for CLIP's features; "" if it is one."""
-    layers = [shape for name, shape in shapes.items() if name.endswith("_ip.weight")]
-    if not layers and (architecture := other_architecture(shapes)):
-        return f"made for {architecture} (it has {next(iter(shapes))})"
-    if not layers or any(len(shape) != 2 for shape in layers):
-        return "which holds no IP-Adapter (a LoRA, whole weights, or something else)"
-    plain = "image_proj.proj.weight" in shapes
-    if "image_proj.perceiver_resampler.proj_in.weight" in shapes or (
-        "image_proj.norm.weight" in shapes and not plain
-    ):
-        return "which reads face embeddings of insightface (FaceID): take a plus-face one"
-    return "" if _encoder_width(shapes)[1] else "which holds no projection of pictures"
-
-
-def _fit_problem(shapes: TensorShapes, settings: Config) -> str:
-    """Why an adapter's layers do not fit a denoiser with a config; "" if they fit."""
-    width = text_width(settings)
-    levels = set(settings.get("block_out_channels", ()))
-    keys = (shape for name, shape in shapes.items() if name.endswith("to_k_ip.weight"))
-    for layer, text in keys:
-        if width is not None and text != width:
-            label = labels_by_text_width(text)
-            over = f" for {label}" if label else ""
-            return f"made{over} for text features of {text}, here there are {width}"
-        if levels and layer not in levels:
-            widths = ", ".join(map(str, sorted(levels)))
-            return f"made for layers {layer} wide, here there are {widths}"
-    return ""
-
-
 def _count_problem(shapes: TensorShapes, base: Checkpoint, family: ModelFamily) -> str:
-    """Why an adapter has not a layer for each cross-attention of a denoiser; "" if it has."""
-    weights = network_layers(base, family.denoiser.name)
-    if weights is None:
-        return ""
-    wanted = sum(name.endswith("attn2_to_k") for name in weights)
-    count = sum(name.endswith("to_k_ip.weight") for name in shapes)
-    return "" if count == wanted else f"made for {count} layers of attention, here are {wanted}"
+    """Why an adapter has not a layer for each attention of a denoiser; "" if it has."""
+    layers = network_layers(base, family.denoiser.name)
+    return "" if layers is None else count_problem(shapes, layers, family.denoiser_config(base))
 
 
 def adapter_bytes(adapter: Lora) -> int:
@@ -193,12 +194,37 @@ def adapter_bytes(adapter: Lora) -> int:
     return 0 if path is None else path.stat().st_size
 
 
-def image_processor(side: int, **options: Any) -> Any:
-    """CLIP's image processor for an encoder of square pictures with `side` pixels."""
-    from transformers import CLIPImageProcessorPil
+def image_processor(side: int, settings: IpAdapterSettings | None = None, **options: Any) -> Any:
+    """The image processor for an encoder of square pictures: that of CLIP, or of SigLIP.
+
+    Args:
+        side: The side of the pictures in pixels.
+        settings: How the family takes IP-Adapters; None for an encoder of CLIP.
+        options: Further settings of CLIP's processor.
+    """
+    import transformers
 
     size = {"height": side, "width": side}
-    return CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size=size, **options)
+    if settings is not None and settings.encoder.startswith("Siglip"):
+        return transformers.SiglipImageProcessorPil(size=size)
+    shortest = {"shortest_edge": side}
+    return transformers.CLIPImageProcessorPil(size=shortest, crop_size=size, **options)
+
+
+def reference_arguments(
+    reference: Image | tuple[Image, ...] | None, family: ModelFamily
+) -> dict[str, Any]:
+    """The pictures of the subject as arguments of a pipeline's call.
+
+    Args:
+        reference: The picture, or several; None for none.
+        family: The pipeline's family.
+    """
+    if reference is None:
+        return {}
+    pictures = [each.rgb for each in (reference if isinstance(reference, tuple) else (reference,))]
+    one = family.ip_adapter.max_pictures == 1
+    return {"ip_adapter_image": pictures[0] if one else [pictures]}
 
 
 @contextmanager
@@ -214,21 +240,18 @@ def apply_ip_adapter(pipe: Any, path: Path, adapter: Lora, family: ModelFamily) 
     Raises:
         InvalidValueError: The denoiser does not have the adapter's layers.
     """
-    from safetensors.torch import load_file
-
-    state: dict[str, dict[str, Any]] = {"image_proj": {}, "ip_adapter": {}}
-    for name, tensor in load_file(path).items():
-        part, _, key = name.partition(".")
-        if part in state:
-            state[part][key] = tensor
+    state = _read(path)
     denoiser = getattr(pipe, family.denoiser.name)
-    processors, projection = dict(denoiser.attn_processors), denoiser.encoder_hid_proj
-    projection_type = denoiser.config.encoder_hid_dim_type
+    processors = dict(denoiser.attn_processors)
+    before = [(denoiser, name, getattr(denoiser, name, _ABSENT)) for name in _PROJECTIONS]
+    settings = denoiser.config
+    before.append((settings, _PROJECTION_TYPE, getattr(settings, _PROJECTION_TYPE, _ABSENT)))
     try:
         try:
             with quiet_libraries():
-                denoiser._load_ip_adapter_weights([state])
-        except (KeyError, RuntimeError, ValueError) as error:
+                one = family.ip_adapter.layout == "sd3"
+                denoiser._load_ip_adapter_weights(state if one else [state])
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
             found = f"{adapter.source}: {str(error).partition(chr(10))[0][:300]}"
             wanted = "an adapter whose layers the checkpoint's network has"
             raise InvalidValueError(Problem("ip_adapter", found, wanted)) from None
@@ -236,6 +259,30 @@ def apply_ip_adapter(pipe: Any, path: Path, adapter: Lora, family: ModelFamily) 
         yield
     finally:
         # The projection first: one with attention would count among the network's processors.
-        denoiser.encoder_hid_proj = projection
+        for owner, name, value in before:
+            _restore(owner, name, value)
         denoiser.set_attn_processor(processors)
-        denoiser.config.encoder_hid_dim_type = projection_type
+
+
+_ABSENT = object()
+"""Stands for an attribute that a network does not have."""
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    """The tensors of an adapter's file, for its projection and its layers."""
+    from safetensors.torch import load_file
+
+    state: dict[str, dict[str, Any]] = {"image_proj": {}, "ip_adapter": {}}
+    for name, tensor in load_file(path).items():
+        part, _, key = with_usual_names(name).partition(".")
+        if part in state:
+            state[part][key] = tensor
+    return state
+
+
+def _restore(owner: Any, name: str, value: object) -> None:
+    """Gives an attribute its value again, or removes it if there was none."""
+    if value is not _ABSENT:
+        setattr(owner, name, value)
+    elif hasattr(owner, name):
+        delattr(owner, name)

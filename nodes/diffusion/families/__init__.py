@@ -20,6 +20,7 @@ from .flux2 import FLUX2
 from .flux2_klein import FLUX2_KLEIN, FLUX2_KLEIN_KV
 from .hunyuan_video import HUNYUAN_VIDEO
 from .instruct_pix2pix import INSTRUCT_PIX2PIX, INSTRUCT_PIX2PIX_XL
+from .ip_adapter_settings import UNET_IP_ADAPTER, IpAdapterLayout, IpAdapterSettings
 from .latent_consistency import LATENT_CONSISTENCY
 from .ltx_video import LTX_VIDEO
 from .lumina2 import LUMINA2
@@ -195,12 +196,15 @@ __all__ = [
     "STABLE_DIFFUSION_3",
     "TEXT_TO_VIDEO",
     "TRANSFORMER_LORA_PREFIXES",
+    "UNET_IP_ADAPTER",
     "ZERO_EMPTY_PROMPT",
     "Config",
     "ControlSettings",
     "Decoder",
     "Denoiser",
     "FamilyVersion",
+    "IpAdapterLayout",
+    "IpAdapterSettings",
     "Knob",
     "MapAdapterSettings",
     "ModelFamily",

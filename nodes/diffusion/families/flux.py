@@ -9,6 +9,7 @@ from sdgraph.values import DepthMap, EdgeMap, PoseMap, SoftEdgeMap
 from .control_settings import ControlSettings, UnionSettings
 from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .flux_lora_names import FLUX_LORA_NAMES
+from .ip_adapter_settings import IpAdapterSettings
 from .model_family import ModelFamily
 from .networks import Config
 from .prompt_encoding import PromptEncoding
@@ -75,7 +76,8 @@ FLUX = ModelFamily(
             modes={EdgeMap: 0, DepthMap: 2, PoseMap: 4},
         ),
     ),
-    adapters=("lora", "controlnet"),
+    adapters=("lora", "controlnet", "ip-adapter"),
+    ip_adapter=IpAdapterSettings(layout="flux", tasks=("text-to-image", "inpaint", "controlnet")),
     lora_prefixes={
         **TRANSFORMER_LORA_PREFIXES,
         **dict.fromkeys(CLIP_L_LORA_PREFIXES, "text_encoder"),
@@ -110,7 +112,7 @@ def _keep_size(width: int, height: int) -> dict[str, object]:
 FLUX_KONTEXT = replace(
     FLUX,
     label="FLUX.1 Kontext",
-    adapters=("lora",),
+    adapters=("lora", "ip-adapter"),
     class_names=("FluxKontext",),
     name_hint="kontext",
     pipelines={"edit": "FluxKontextPipeline", "inpaint": "FluxKontextInpaintPipeline"},

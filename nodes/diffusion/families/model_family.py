@@ -17,6 +17,7 @@ from .family_settings import (
     TextEncoder,
     VideoSettings,
 )
+from .ip_adapter_settings import UNET_IP_ADAPTER, IpAdapterSettings
 from .lora_names import LoraNames
 from .networks import AUTOENCODER, Config, Decoder, Denoiser
 from .prompt_encoding import CLIP_ENCODING, PromptEncoding
@@ -94,6 +95,7 @@ class ModelFamily:
         missing_settings: What pipelines read in the denoiser's config and its class does not have.
         control: How its pipelines take ControlNets.
         adapters: The kinds of adapters that fit.
+        ip_adapter: How its pipelines take IP-Adapters.
         knobs: The settings of speed and memory that fit.
         caches: The tasks whose pipelines can run with a cache of steps, by the cache's name.
         lora_prefixes: The component that a tensor in a LoRA file is for, by what the tensor's
@@ -142,6 +144,7 @@ class ModelFamily:
     missing_settings: Mapping[str, object] = field(default_factory=dict)
     control: ControlSettings = UNET_CONTROL
     adapters: tuple[Adapter, ...] = ("lora", "textual-inversion", "ip-adapter", "controlnet")
+    ip_adapter: IpAdapterSettings = UNET_IP_ADAPTER
     knobs: tuple[Knob, ...] = (
         "vae",
         "attention",

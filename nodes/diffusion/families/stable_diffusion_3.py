@@ -6,6 +6,7 @@ from sdgraph.values import EdgeMap, PoseMap
 
 from .control_settings import ControlSettings
 from .family_settings import FamilyVersion, Guidance, TextEncoder
+from .ip_adapter_settings import IpAdapterSettings
 from .lora_names import LoraNames
 from .model_family import ModelFamily
 from .prompt_encoding import PromptEncoding
@@ -108,7 +109,8 @@ STABLE_DIFFUSION_3 = ModelFamily(
         borrows_layers=True,
         samples_unseeded=True,
     ),
-    adapters=("lora", "controlnet"),
+    adapters=("lora", "controlnet", "ip-adapter"),
+    ip_adapter=IpAdapterSettings(layout="sd3", encoder="SiglipVisionModel", max_pictures=1),
     lora_prefixes={
         **TRANSFORMER_LORA_PREFIXES,
         **dict.fromkeys(CLIP_L_LORA_PREFIXES, "text_encoder"),
