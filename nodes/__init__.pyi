@@ -12,6 +12,7 @@ from .diffusion.text_to_video import Text2Video as Text2Video
 from .diffusion.turbo import Turbo as Turbo
 from .diffusion.upscale import Upscale as Upscale
 from .diffusion.variation import Variation as Variation
+from .diffusion.video_control import VideoControl as VideoControl
 from .diffusion.video_to_video import Video2Video as Video2Video
 from .image.compare import Compare as Compare
 from .image.compositing import Blend as Blend
@@ -159,5 +160,6 @@ __all__ = [
     "Upscale",
     "Variation",
     "Video2Video",
+    "VideoControl",
     "VideoFromFrames",
 ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
 from pydantic import Field
 
 from sdgraph.errors import Problem
-from sdgraph.graph import In, Node, Progress
+from sdgraph.graph import In, Progress
 from sdgraph.models import Models
+from sdgraph.nodes.diffusion.pipelines.video_conditions import frame_counts, pictures_of
 from sdgraph.nodes.image.known_size import known_size
 from sdgraph.values import Checkpoint, Video
 
@@ -55,18 +55,10 @@ class Video2Video(VideoDiffusion):
         return {name: value for name, value in own.items() if name != "fps"}
 
     def frame_range(self) -> tuple[int, int] | None:
-        video = self.video
         if not isinstance(self.checkpoint, Checkpoint):
             return None
-        if not isinstance(video, Node):
-            return (self._count(len(video)),) * 2
-        counts = video.frame_range()
-        return None if counts is None else (self._count(counts[0]), self._count(counts[1]))
-
-    def _count(self, frames: int) -> int:
-        """The largest number of frames up to a number that the checkpoint can make."""
-        step = self.settings.frame_step
-        return max(1, (frames - 1) // step * step + 1)
+        counts, most_frames = frame_counts(self.video), self.settings.most_frames
+        return None if counts is None else (most_frames(counts[0]), most_frames(counts[1]))
 
     def batch_size(self) -> int:
         counts = self.frame_range()
@@ -76,11 +68,7 @@ class Video2Video(VideoDiffusion):
         """Frames that are left out, besides the warnings of all diffusion nodes."""
         yield from super().warnings()
         if isinstance(self.video, Video) and isinstance(self.checkpoint, Checkpoint):
-            count = len(self.video)
-            if (left := count - self._count(count)) > 0:
-                found = f"{count} frames, of which the last {left} are left out"
-                wanted = f"a multiple of {self.settings.frame_step}, plus 1"
-                yield Problem("video", found, wanted)
+            yield from self.settings.left_out_warnings("video", len(self.video))
 
     def run(
         self,
@@ -91,17 +79,15 @@ class Video2Video(VideoDiffusion):
         models: Models,
         progress: Progress,
     ) -> Video:
-        import PIL.Image
-
         width, height = self.output_size(video.size)
-        frames = np.asarray(video.frames)[: self._count(len(video))]
+        count = self.settings.most_frames(len(video))
         made = self.generate_video(
             models,
             checkpoint,
             progress,
             prompt=prompt,
             negative_prompt=negative_prompt,
-            video=[PIL.Image.fromarray(frame) for frame in frames],
+            video=pictures_of(video, count, video.size),
             strength=self.strength,
             width=width,
             height=height,

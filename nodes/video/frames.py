@@ -11,7 +11,7 @@ from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
 from sdgraph.nodes.image.known_size import size_problems
 from sdgraph.nodes.image.padding import check_same_size
-from sdgraph.values import Image, Series, Video
+from sdgraph.values import Image, Mask, Series, Video
 
 __all__ = ["Frame", "Frames", "VideoFromFrames"]
 
@@ -68,13 +68,16 @@ class Frame(Node[Image]):
 
 
 class VideoFromFrames(Node[Video]):
-    """Joins pictures to a video, in order: the frames of a video, single pictures, or both."""
+    """Joins pictures to a video, in order: the frames of a video, single pictures, or both.
+
+    Masks make a video that is white where they paint, as VideoControl takes it.
+    """
 
     category = "video"
     gathers: ClassVar[bool] = True
 
-    frames: In[Image] | Annotated[Sequence[In[Image]], Field(min_length=1)] = Field(
-        description="pictures of the same size; alpha is ignored"
+    frames: In[Image | Mask] | Annotated[Sequence[In[Image | Mask]], Field(min_length=1)] = Field(
+        description="pictures of the same size, alpha is ignored; or masks, as black and white"
     )
     fps: float | None = Field(
         default=None,
@@ -91,18 +94,19 @@ class VideoFromFrames(Node[Video]):
     def size_source(self) -> object:
         return self.frames
 
-    def run(self, frames: Image | Series | tuple[Image | Series, ...]) -> Video:
+    def run(self, frames: Image | Mask | Series | tuple[Image | Mask | Series, ...]) -> Video:
         import numpy as np
 
         parts = frames if isinstance(frames, tuple) else (frames,)
         rates = [part.fps for part in parts if isinstance(part, Series)]
-        images: list[Image] = []
+        images: list[Image | Mask] = []
         for part in parts:
             images += part if isinstance(part, Series) else (part,)
         width, height = images[0].size
         pixels = np.empty((len(images), height, width, 3), np.uint8)
         for number, image in enumerate(images):
             check_same_size((width, height), image.size, ("first frame", f"frame {number}"))
-            pixels[number] = image.numpy[..., :3]
+            array = image.numpy
+            pixels[number] = array[..., None] if array.ndim == 2 else array[..., :3]
         pixels.setflags(write=False)  # spares Video a copy
         return Video(pixels, self.fps or (rates[0] if rates else _FPS))

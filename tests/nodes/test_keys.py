@@ -102,6 +102,10 @@ AROUND: dict[str, list[dict[str, Any]]] = {
     "MaskBySam": [{"points": [[1, 1]]}],
     "TinyWorld": [{"moving": True}],
     "Turbo": [{"steps": 4}],
+    "VideoControl": [
+        {"control": None, "reference": photo(8, 8)},
+        {"video": LITERALS[Video], "mask": spot(8, 8)},
+    ],
 }
 """For some nodes: the other fields that a field requires."""
 
@@ -326,7 +330,7 @@ def test_a_library_that_makes_pixels_is_in_every_key(monkeypatch: pytest.MonkeyP
 def test_a_plan_names_these_keys(folder: Path) -> None:
     for cls in NODE_CLASSES:
         video = {"checkpoint": Checkpoint("tiny/text-to-video")}
-        changes = video if cls.__name__ in ("Image2Video", "Video2Video") else {}
+        changes = video if cls.__name__ in ("Image2Video", "Video2Video", "VideoControl") else {}
         node = cls(**{**fields_with_files(cls, folder), **changes})
         (step,) = make_plan(Graph.of(node), store=Store(), device="cpu", dtype="float32").steps
         assert step.key == key(node)

@@ -16,7 +16,7 @@ from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import Frames
 from sdgraph.nodes.training.data import WorldDataset
 from sdgraph.testing import check_node
-from sdgraph.values import DepthMap, EdgeMap, Image
+from sdgraph.values import DepthMap, EdgeMap, Image, Video
 from tests.support.library_nodes import LITERALS, NODE_CLASSES, fields_with_files
 from tests.support.photos import clear_photo, photo, spot
 
@@ -135,6 +135,16 @@ EXAMPLES: dict[str, list[Example]] = {
     ],
     "Turbo": [example("image", changes=TUNING), example(steps=4, changes=TUNING)],
     "Video2Video": [example(changes=TUNING)],
+    "VideoControl": [
+        example("video", "mask", "frames", "seconds", changes=TUNING),
+        example(
+            *("control", "video", "mask", "seconds"),
+            changes=TUNING,
+            control=None,
+            reference=photo(8, 8),
+        ),
+        example("frames", "seconds", video=LITERALS[Video], mask=spot(8, 8), changes=TUNING),
+    ],
     "VideoFromFrames": [example(frames=Frames(video=LITERALS[list(LITERALS)[2]]))],
 }
 """The nodes for which `check_node` needs more than the fields that are required."""

@@ -56,6 +56,7 @@ _ALTERNATIVES: dict[str, dict[str, Any]] = {
     "MaskBySam": {"box": [1, 1, 3, 3]},
     "MaskIntersect": {"masks": [spot(8, 8), spot(8, 8)]},
     "MaskUnion": {"masks": [spot(8, 8), spot(8, 8)]},
+    "VideoControl": {"control": LITERALS[Video]},
 }
 """Fields of which a node needs some, though none of them is required."""
 

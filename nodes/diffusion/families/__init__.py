@@ -45,6 +45,7 @@ from .tasks import Knob, Purpose, Task
 from .text_to_video import TEXT_TO_VIDEO
 from .transformer_networks import TRANSFORMER_LORA_PREFIXES, transformer_width
 from .wan import WAN
+from .wan_vace import WAN_VACE
 from .z_image import Z_IMAGE
 
 FAMILIES: tuple[ModelFamily, ...] = (
@@ -72,6 +73,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
     SANA_SPRINT,
     LUMINA2,
     AURA_FLOW,
+    WAN_VACE,
     WAN,
     LTX_VIDEO,
     COGVIDEOX,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sdgraph.errors import Problem
 from sdgraph.values import ControlMap, Lora
 
 from .networks import Config
@@ -114,6 +115,20 @@ def _first_and_last(frames: Mapping[int, Any]) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VideoControlSettings:
+    """How a family's pipelines take a video that the result follows.
+
+    Args:
+        argument: The pipelines' argument for its frames.
+        takes_masks: Whether they also take a mask for each frame, pictures of what it shows, how
+            strongly the video is followed, and a number of frames instead of a video.
+    """
+
+    argument: str = "video"
+    takes_masks: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class VideoSettings:
     """The videos that a family's pipelines make.
 
@@ -130,6 +145,7 @@ class VideoSettings:
         frame_arguments: The arguments of the pipeline for "frames-to-video", by a mapping of
             pictures by the numbers of their frames.
         takes_frames_between: Whether it takes frames between the first and the last.
+        control: How the pipeline for "video-control" takes the video to follow.
     """
 
     frames: int = 16
@@ -142,6 +158,7 @@ class VideoSettings:
     by_config: Callable[[Config, Config], Mapping[str, Any]] | None = None
     frame_arguments: Callable[[Mapping[int, Any]], Mapping[str, Any]] = _first_and_last
     takes_frames_between: bool = False
+    control: VideoControlSettings = field(default_factory=VideoControlSettings)
 
     def nearest_frames(self, frames: float) -> int:
         """The number of frames that is possible and next to a wanted one.
@@ -151,6 +168,21 @@ class VideoSettings:
             49
         """
         return max(0, round((frames - 1) / self.frame_step)) * self.frame_step + 1
+
+    def most_frames(self, frames: int) -> int:
+        """The largest number of frames that is possible, up to a number of at least 1.
+
+        Example:
+            >>> VideoSettings(frame_step=4).most_frames(52)
+            49
+        """
+        return max(1, (frames - 1) // self.frame_step * self.frame_step + 1)
+
+    def left_out_warnings(self, field: str, frames: int) -> Iterator[Problem]:
+        """The warning of the last frames of a video, which are more than can be made."""
+        if (left := frames - self.most_frames(frames)) > 0:
+            found = f"{frames} frames, of which the last {left} are left out"
+            yield Problem(field, found, f"a multiple of {self.frame_step}, plus 1")
 
     def latent_frames(self, frames: int) -> int:
         """The number of frames of latents; of the others each stands for `latent_step` frames."""

@@ -19,8 +19,12 @@ Task = Literal[
     "image-to-video",
     "frames-to-video",
     "video-to-video",
+    "video-control",
 ]
-"""What a node asks a pipeline to do; "frames-to-video" is given further frames than the first."""
+"""What a node asks a pipeline to do.
+
+"frames-to-video" is given further frames than the first, "video-control" a video to follow.
+"""
 
 Purpose = Literal[
     "text-to-image", "depth-guided", "inpainting", "edit", "upscaling", "text-to-video"

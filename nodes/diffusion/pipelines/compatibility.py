@@ -47,6 +47,7 @@ _NODES_BY_TASK: dict[Task, str] = {
     "image-to-video": "Image2Video",
     "frames-to-video": "Image2Video with `last`",
     "video-to-video": "Video2Video",
+    "video-control": "VideoControl",
 }
 """The node that does a task."""
 

@@ -14,23 +14,24 @@ from .text_encoders import (
     t5_tokenizer,
 )
 
+_WAN_TRANSFORMER: Mapping[str, Any] = {
+    "patch_size": (1, 2, 2),
+    "num_attention_heads": 2,
+    "attention_head_dim": 12,
+    "in_channels": 16,
+    "out_channels": 16,
+    "text_dim": 32,
+    "freq_dim": 32,
+    "ffn_dim": 32,
+    "num_layers": 2,
+    "rope_max_seq_len": 64,
+}
+
 
 def _wan_transformer(**settings: Any) -> Any:
     import diffusers
 
-    options = {
-        "patch_size": (1, 2, 2),
-        "num_attention_heads": 2,
-        "attention_head_dim": 12,
-        "in_channels": 16,
-        "out_channels": 16,
-        "text_dim": 32,
-        "freq_dim": 32,
-        "ffn_dim": 32,
-        "num_layers": 2,
-        "rope_max_seq_len": 64,
-    }
-    return diffusers.WanTransformer3DModel(**{**options, **settings})
+    return diffusers.WanTransformer3DModel(**{**_WAN_TRANSFORMER, **settings})
 
 
 def _wan_components(channels: int = 16, **settings: Any) -> dict[str, Any]:
@@ -121,6 +122,21 @@ def _wan22_ti2v() -> Any:
         **components,
         transformer=_wan_transformer(in_channels=12, out_channels=12),
         expand_timesteps=True,
+    )
+
+
+def _wan_vace() -> Any:
+    """Wan VACE, whose first layer has a layer for the control next to it."""
+    import diffusers
+
+    size = {
+        **_WAN_TRANSFORMER,
+        "vace_layers": [0],
+        # The latents of what is kept and of what is painted, and a mask of 8 × 8 pixels of each.
+        "vace_in_channels": 2 * 16 + 64,
+    }
+    return diffusers.WanVACEPipeline(
+        **_wan_components(), transformer=diffusers.WanVACETransformer3DModel(**size)
     )
 
 
@@ -253,6 +269,7 @@ PIPELINES: Mapping[str, Callable[[], Any]] = {
     "hunyuan-video": _hunyuan_video,
     "ltx-video": _ltx_video,
     "wan": _wan,
+    "wan-vace": _wan_vace,
     "wan-flf2v": lambda: _wan_i2v(pictures=2),
     "wan-i2v": _wan_i2v,
     "wan2.2": lambda: _wan(boundary=0.875),

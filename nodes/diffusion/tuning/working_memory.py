@@ -98,7 +98,7 @@ def planned_size(node: object, distance: int = _MAX_DISTANCE) -> tuple[int, int]
             return probe_image(fields["path"])[:2]
         except MediaError:
             return None
-    source = fields.get("image") or fields.get("control")
+    source = fields.get("image") or fields.get("control") or fields.get("video")
     source = source[0] if isinstance(source, list | tuple) and source else source
     size_before = planned_size(source, distance - 1)
     return node.output_size(size_before) if size_before else None

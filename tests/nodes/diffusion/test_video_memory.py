@@ -18,6 +18,8 @@ from .test_transformer_memory import family_called
 WAN_1B: dict[str, Any] = {"num_attention_heads": 12, "ffn_dim": 8960}
 WAN_14B: dict[str, Any] = {"num_attention_heads": 40, "ffn_dim": 13824}
 FROM_PICTURE = {**WAN_14B, "in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 5120}
+VACE_1B = {**WAN_1B, "num_layers": 15, "vace_layers": [*range(15)]}
+VACE_14B = {**WAN_14B, "num_layers": 8, "vace_layers": [*range(8)]}
 WAN_5B: dict[str, Any] = {"num_attention_heads": 24, "ffn_dim": 14336}
 WAN_5B |= {"in_channels": 48, "out_channels": 48}
 HUNYUAN: dict[str, Any] = {
@@ -63,6 +65,16 @@ def wan(config: Any, frames: int, height: int, width: int, *, timed: bool) -> Ca
         times,
         empty(1, 512, 4096),
         encoder_hidden_states_image=seen,
+    )
+
+
+def vace(config: Any, frames: int, height: int, width: int, *, timed: bool) -> Callable[[Any], Any]:
+    return lambda module: module(
+        empty(1, 16, frames, height, width),
+        empty(1),
+        empty(1, 512, 4096),
+        control_hidden_states=empty(1, 96, frames, height, width),
+        control_hidden_states_scale=empty(len(config["vace_layers"])),
     )
 
 
@@ -112,6 +124,8 @@ def hunyuan(
         ("Wan", "WanTransformer3DModel", wan, WAN_14B, False),
         ("Wan", "WanTransformer3DModel", wan, FROM_PICTURE, False),
         ("Wan", "WanTransformer3DModel", wan, WAN_5B, True),
+        ("Wan VACE", "WanVACETransformer3DModel", vace, VACE_1B, False),
+        ("Wan VACE", "WanVACETransformer3DModel", vace, VACE_14B, False),
         ("LTX-Video", "LTXVideoTransformer3DModel", ltx, {}, False),
         ("LTX-Video", "LTXVideoTransformer3DModel", ltx, {}, True),
         ("CogVideoX", "CogVideoXTransformer3DModel", cog, COG_2B, False),

@@ -35,6 +35,7 @@ PAIRS: dict[str, tuple[Task, ...]] = {
     "wan": ("text-to-video", "video-to-video"),
     "wan-flf2v": ("frames-to-video",),
     "wan-i2v": ("image-to-video",),
+    "wan-vace": ("text-to-video",),
     "wan2.2": ("text-to-video",),
     "wan2.2-i2v": ("image-to-video", "frames-to-video"),
     "wan2.2-ti2v": ("text-to-video", "image-to-video"),
