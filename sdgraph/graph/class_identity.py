@@ -138,9 +138,6 @@ def is_library_class(klass: Any) -> bool:
     """Whether a class belongs to Python, to sdgraph or to another installed package."""
     if getattr(builtins, klass.__name__, None) is klass:
         return True
-    generic = getattr(klass, "__pydantic_generic_metadata__", None) or {}
-    if generic.get("origin") is not None:  # Node[int] has the module in which it was first written
-        return is_library_class(generic["origin"])
     if "<locals>" in klass.__qualname__:
         return False
     return is_library_module(klass.__module__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import ValidationError
 
@@ -81,7 +81,7 @@ def define(cls: Any, root: type) -> Definition:
                 ports[name] = Port(tuple(kinds))
             else:
                 ports[name] = mark
-    output = _output(cls, root)
+    output = _output(cls)
     target_files = tuple(
         name for name, mark in files.items() if mark.role == "target" and not mark.is_folder
     )
@@ -154,25 +154,21 @@ def _check_category(cls: Any) -> None:
         raise NodeDefinitionError(Problem(subject, repr(cls.category), wanted, fix))
 
 
-def _output(cls: Any, root: type) -> type:
-    for ancestor in cls.__mro__:
-        generic = getattr(ancestor, "__pydantic_generic_metadata__", None)
-        if generic and generic["origin"] is not None and issubclass(generic["origin"], root):
-            (kind,) = generic["args"]
-            if isinstance(kind, TypeVar):
-                continue
-            if not isinstance(kind, type) or not (
-                kind in _SCALARS or hasattr(kind, "content") or hasattr(kind, "__fspath__")
-            ):
-                found = f"Node[{kind}], which is no kind of value"
-                wanted = (
-                    "a class with a `content` hash (Image, Mask, Video, Checkpoint …), str, int, "
-                    "float or Path"
-                )
-                raise NodeDefinitionError(Problem(cls.__name__, found, wanted))
-            return kind
-    fix = f"write `class {cls.__name__}(Node[Image])`"
-    raise NodeDefinitionError(Problem(cls.__name__, "no kind of value", "what the node makes", fix))
+def _output(cls: Any) -> type:
+    if not hasattr(cls, "output"):
+        fix = f"write `class {cls.__name__}(Node[Image])`"
+        problem = Problem(cls.__name__, "no kind of value", "what the node makes", fix)
+        raise NodeDefinitionError(problem)
+    kind = cls.output
+    if isinstance(kind, type) and (
+        kind in _SCALARS or hasattr(kind, "content") or hasattr(kind, "__fspath__")
+    ):
+        return kind
+    found = f"Node[{kind}], which is no kind of value"
+    wanted = (
+        "a class with a `content` hash (Image, Mask, Video, Checkpoint …), str, int, float or Path"
+    )
+    raise NodeDefinitionError(Problem(cls.__name__, found, wanted))
 
 
 def _services(cls: Any, ports: Mapping[str, Port], output: type) -> frozenset[str]:

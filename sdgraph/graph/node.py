@@ -6,7 +6,9 @@ takes a literal `T` or any node that makes one. These references between nodes a
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import Mapping
+from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Union
 
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
     In = Union[T, "Node[T]"]
 else:
     In = ports.In
+
+
+# Pydantic has no use for type parameters: no field has their types.
+_NOT_GENERIC: Any = {"origin": None, "args": (), "parameters": ()}
 
 
 class Node(BaseModel, NodeHooks, DeferredValue, Generic[T_co]):
@@ -102,6 +108,9 @@ class Node(BaseModel, NodeHooks, DeferredValue, Generic[T_co]):
 
     else:
 
+        def __class_getitem__(cls, kind: Any) -> Any:
+            return cls if isinstance(kind, TypeVar) else _with_output(cls, kind)
+
         def __init__(self, /, **fields: Any) -> None:
             definition = getattr(type(self), "definition", None)
             if definition is not None and definition.converted:
@@ -127,7 +136,8 @@ class Node(BaseModel, NodeHooks, DeferredValue, Generic[T_co]):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        if cls.__pydantic_generic_metadata__["origin"] is None and cls.run is not Node.run:
+        cls.__pydantic_generic_metadata__ = _NOT_GENERIC
+        if cls.run is not Node.run:
             cls.definition = define(cls, Node)
             cls.output = cls.definition.output
             if cls.definition.identity.pack != SHIPPED_PACK:
@@ -231,6 +241,20 @@ class Node(BaseModel, NodeHooks, DeferredValue, Generic[T_co]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (flatten(self),)
+
+
+Node.__pydantic_generic_metadata__ = _NOT_GENERIC
+
+
+@cache
+def _with_output(cls: type[Node[Any]], kind: Any) -> type[Node[Any]]:
+    """The class `Node[kind]`: a base class that differs from `Node` in nothing but its output.
+
+    Pydantic's own would be a model that collects all fields once more and builds their schema.
+    """
+    name = f"{cls.__name__}[{kind.__name__ if isinstance(kind, type) else kind}]"
+    space = {"__module__": cls.__module__, "__qualname__": name, "output": kind}
+    return ABCMeta.__new__(type(cls), name, (cls,), space)
 
 
 class _Ref(int):
