@@ -33,6 +33,7 @@ from .networks import (
     text_width,
     unet_memory,
 )
+from .pixart_alpha import PIXART_ALPHA
 from .pixart_sigma import PIXART_SIGMA
 from .qwen_image import QWEN_IMAGE
 from .qwen_image_edit import QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS
@@ -68,6 +69,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
     QWEN_IMAGE,
     Z_IMAGE,
     CHROMA,
+    PIXART_ALPHA,
     PIXART_SIGMA,
     SANA,
     SANA_SPRINT,

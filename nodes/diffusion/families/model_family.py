@@ -68,6 +68,7 @@ class ModelFamily:
         prompt_encoding: How the pipelines embed prompts.
         guidance: How strongly the pipelines follow the prompt.
         steps: The usual number of denoising steps.
+        fewest_steps: The fewest denoising steps, by the name of a scheduler or of its class.
         is_distilled: Whether a checkpoint was trained to need few steps and no guidance, by its
             index and the config of its denoiser.
         distilled_steps: The usual number of steps of such a checkpoint.
@@ -122,6 +123,7 @@ class ModelFamily:
     prompt_encoding: PromptEncoding = CLIP_ENCODING
     guidance: Guidance = field(default_factory=Guidance)
     steps: int = 50
+    fewest_steps: Callable[[str], int] = lambda scheduler: 1
     is_distilled: Callable[[Config, Config], bool] = is_never_distilled
     distilled_steps: int = 4
     few_steps: int = 8

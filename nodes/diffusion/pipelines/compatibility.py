@@ -330,16 +330,24 @@ def distilled_warnings(checkpoint: Checkpoint, steps: int, guidance: float) -> I
         yield Problem("steps", found, wanted, "set steps and guidance as its page says")
 
 
-def step_problems(steps: int, scheduler: str | None, checkpoint: Checkpoint) -> Iterator[Problem]:
-    """The problem of more steps than a scheduler was distilled for.
+def step_problems(
+    steps: int, scheduler: str | None, checkpoint: Checkpoint, family: ModelFamily
+) -> Iterator[Problem]:
+    """The problem of more steps than a scheduler was distilled for, or of too few.
 
     Args:
         steps: The number of denoising steps.
         scheduler: The scheduler's name; None for the checkpoint's own.
         checkpoint: The checkpoint.
+        family: Its family.
     """
     settings = resolve(checkpoint).config(SCHEDULER) or {}
     name = scheduler or settings.get("_class_name")
+    fewest = family.fewest_steps(str(name))
+    if steps < fewest:
+        found = f"{steps} step{'s' * (steps != 1)} by {name} for {family.label}"
+        wanted = f"at least {fewest}"
+        yield Problem("steps", found, wanted, "set more steps, or a scheduler such as lcm")
     limit = settings.get("original_inference_steps", 50)
     if name in _FEW_STEPS and steps > limit:
         found = f"{steps} steps by {name}"

@@ -9,25 +9,33 @@ from .autoencoders import autoencoder_kl
 from .text_encoders import t5_encoder, t5_tokenizer
 
 
-def _pixart_sigma() -> Any:
+def _pixart(cls: str, *, sizes: bool) -> Any:
+    """PixArt, with 2 layers.
+
+    Args:
+        cls: The class of its pipeline.
+        sizes: Whether the transformer reads the size of the picture, as that of PixArt-Alpha for
+            1024 pixels does.
+    """
     import diffusers
 
+    heads = 3 if sizes else 2  # a third of the width is for each number of a size
     transformer = diffusers.PixArtTransformer2DModel(
-        sample_size=8,
+        sample_size=128 if sizes else 8,
         num_layers=2,
-        num_attention_heads=2,
+        num_attention_heads=heads,
         attention_head_dim=16,
         in_channels=4,
         out_channels=8,
-        cross_attention_dim=32,
+        cross_attention_dim=16 * heads,
         caption_channels=32,
-        use_additional_conditions=False,
+        use_additional_conditions=sizes,
         attention_bias=True,
     )
     scheduler = diffusers.DPMSolverMultistepScheduler(
         beta_schedule="linear", algorithm_type="dpmsolver++", solver_order=2
     )
-    return diffusers.PixArtSigmaPipeline(
+    return getattr(diffusers, cls)(
         tokenizer=t5_tokenizer(),
         text_encoder=t5_encoder(),
         vae=autoencoder_kl(4, scaling=0.13025, shift=0),
@@ -62,6 +70,7 @@ def _aura_flow() -> Any:
 
 T5_PIPELINES: Mapping[str, Callable[[], Any]] = {
     "aura-flow": _aura_flow,
-    "pixart-sigma": _pixart_sigma,
+    "pixart-alpha": lambda: _pixart("PixArtAlphaPipeline", sizes=True),
+    "pixart-sigma": lambda: _pixart("PixArtSigmaPipeline", sizes=False),
 }
 """What makes the pipeline of each checkpoint, by its name without `random/`."""

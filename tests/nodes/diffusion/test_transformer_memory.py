@@ -120,6 +120,18 @@ def pixart(images: int, side: int) -> tuple[Any, Callable[[Any], Any]]:
     return {**config, "attention_bias": True}, lambda module: module(**inputs)
 
 
+def pixart_alpha(images: int, side: int) -> tuple[Any, Callable[[Any], Any]]:
+    config, _ = pixart(images, side)
+    inputs = {
+        "hidden_states": empty(images, 4, side, side),
+        "encoder_hidden_states": empty(images, 120, 4096),
+        "encoder_attention_mask": empty(images, 120),
+        "timestep": empty(images),
+        "added_cond_kwargs": {"resolution": empty(images, 2), "aspect_ratio": empty(images, 1)},
+    }
+    return {**config, "use_additional_conditions": True}, lambda module: module(**inputs)
+
+
 def sana(images: int, side: int) -> tuple[Any, Callable[[Any], Any]]:
     inputs = {
         "hidden_states": empty(images, 32, side, side),
@@ -163,6 +175,7 @@ CASES = {
     "Stable Diffusion 3": ("SD3Transformer2DModel", sd3),
     "Qwen-Image": ("QwenImageTransformer2DModel", qwen),
     "Z-Image": ("ZImageTransformer2DModel", z_image),
+    "PixArt-Alpha": ("PixArtTransformer2DModel", pixart_alpha),
     "PixArt-Sigma": ("PixArtTransformer2DModel", pixart),
     "SANA": ("SanaTransformer2DModel", sana),
     "SANA-Sprint": ("SanaTransformer2DModel", sana_sprint),

@@ -1,4 +1,4 @@
-"""PixArt-Sigma, SANA, Lumina 2, AuraFlow: what is special about the pipelines of each."""
+"""PixArt, SANA, Lumina 2, AuraFlow: what is special about the pipelines of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sdgraph.nodes.diffusion.random_checkpoints import make_checkpoint
 from sdgraph.values import Image, Lora, Mask
 from tests.support.failing_runs import problems_of
 
-NAMES = ["aura-flow", "lumina2", "pixart-sigma", "sana", "sana-sprint"]
+NAMES = ["aura-flow", "lumina2", "pixart-alpha", "pixart-sigma", "sana", "sana-sprint"]
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -100,6 +100,7 @@ def test_sides_are_checked_before_any_load(checkpoint: Path) -> None:
 USUAL = {
     "aura-flow": (50, 3.5, 1024),
     "lumina2": (30, 4.0, 64),
+    "pixart-alpha": (20, 4.5, 1024),
     "pixart-sigma": (20, 4.5, 64),
     "sana": (20, 4.5, 256),
     "sana-sprint": (2, 4.5, 256),
@@ -153,6 +154,16 @@ def test_pixart_takes_the_schedulers_of_noise(pixart: Path) -> None:
         assert not problems_of(node)
         assert run(node, session=without_store()).numpy.std() > 5
     assert "flow-euler for" in problems_of(node_for(pixart, scheduler="flow-euler"))
+
+
+def test_pixart_alpha_makes_a_single_step_by_some_schedulers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    node = node_for(made("pixart-alpha", tmp_path_factory), steps=1)
+    assert "1 step by DPMSolverMultistepScheduler for PixArt-Alpha" in problems_of(node)
+    assert "at least 2" in problems_of(node.replace(scheduler="unipc"))
+    assert not problems_of(node.replace(scheduler="lcm"))
+    assert run(node.replace(scheduler="lcm"), session=without_store()).numpy.std() > 5
 
 
 def test_pixart_takes_no_lora(pixart: Path) -> None:

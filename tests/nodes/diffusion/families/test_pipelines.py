@@ -145,6 +145,7 @@ def pairs() -> list[tuple[str, Task]]:
         "flux2-klein-base": "FLUX.2 Klein",
         "flux2-klein-kv": "FLUX.2 Klein KV",
         "lumina2": "Lumina 2",
+        "pixart-alpha": "PixArt-Alpha",
         "pixart-sigma": "PixArt-Sigma",
         "qwen-image": "Qwen-Image",
         "sana": "SANA",
