@@ -91,9 +91,7 @@ def checkpoint_problems(
         node.tuning.get("cache"), checkpoint, family, task, guided=node.is_guided
     )
     yield from compatibility.size_problems(node, checkpoint, family)
-    yield from compatibility.step_problems(
-        node.chosen_steps, node.scheduler, checkpoint, family
-    )
+    yield from compatibility.step_problems(node.chosen_steps, node.scheduler, checkpoint, family)
     strength = node.denoising_share()
     if node.steps is None and strength is not None:
         yield from strength_problems(node.chosen_steps, strength, node.max_steps())

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from sdgraph.errors import InvalidValueError, Problem
-from sdgraph.formatting import with_article
+from sdgraph.formatting import format_count, with_article
 from sdgraph.models import SCHEDULERS, resolve
 from sdgraph.nodes.diffusion.families import (
     SCHEDULER,
@@ -345,7 +345,7 @@ def step_problems(
     name = scheduler or settings.get("_class_name")
     fewest = family.fewest_steps(str(name))
     if steps < fewest:
-        found = f"{steps} step{'s' * (steps != 1)} by {name} for {family.label}"
+        found = f"{format_count(steps, 'step')} by {name} for {family.label}"
         wanted = f"at least {fewest}"
         yield Problem("steps", found, wanted, "set more steps, or a scheduler such as lcm")
     limit = settings.get("original_inference_steps", 50)
