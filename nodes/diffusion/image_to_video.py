@@ -24,7 +24,7 @@ __all__ = ["Image2Video"]
 
 
 class Image2Video(VideoOfAnyLength):
-    """A video that begins with a picture (Wan; LTX-Video).
+    """A video that begins with a picture (Wan; LTX-Video; HunyuanVideo).
 
     Without `width` and `height` it has the shape of the picture and about as many pixels as the
     checkpoint's native size. A picture of another shape is stretched to it. Its length is
@@ -71,6 +71,9 @@ class Image2Video(VideoOfAnyLength):
             return _nearest(self.height * width / height, multiple), self.height
         native_width, native_height = self.family.native_size(self.checkpoint)
         return size_like(size, native_width * native_height, multiple)
+
+    def prompt_pictures(self) -> Sequence[object]:
+        return (self.image,) if self.family.prompt_encoding.pictures else ()
 
     def chosen_size(self) -> tuple[int, int] | None:
         return known_size(self)
@@ -119,7 +122,7 @@ class Image2Video(VideoOfAnyLength):
             progress,
             prompt=prompt,
             negative_prompt=negative_prompt,
-            num_frames=self.batch_size(),
+            num_frames=self.batch_size() + self.settings.left_out_frames,
             width=width,
             height=height,
             **self._picture_arguments(frames),

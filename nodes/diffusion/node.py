@@ -102,7 +102,7 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
         """The arguments with which a prepared pipeline is called instead of the prompts."""
         return prompt_embeddings.embed_prompts(
             pipe,
-            self.family,
+            self.family.with_encoding_for(self.known_checkpoint),
             models,
             prompt,
             negative_prompt,

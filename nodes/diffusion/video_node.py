@@ -137,7 +137,7 @@ class VideoDiffusion(Diffusion[Video]):
             call[self.settings.fps_argument] = self.chosen_fps
         with quiet_libraries(), self.prepare(pipe, models):
             output = pipe(
-                **self.embed_prompts(pipe, models, prompt, negative_prompt),
+                **self.embed_prompts(pipe, models, prompt, negative_prompt, call.get("image")),
                 num_inference_steps=self.chosen_steps,
                 **self.guidance_arguments(),
                 generator=random_generator(self.seed),

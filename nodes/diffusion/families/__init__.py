@@ -19,6 +19,7 @@ from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
 from .flux2 import FLUX2
 from .flux2_klein import FLUX2_KLEIN, FLUX2_KLEIN_KV
 from .hunyuan_video import HUNYUAN_VIDEO
+from .hunyuan_video_image import HUNYUAN_VIDEO_IMAGE
 from .instruct_pix2pix import INSTRUCT_PIX2PIX, INSTRUCT_PIX2PIX_XL
 from .ip_adapter_settings import UNET_IP_ADAPTER, IpAdapterLayout, IpAdapterSettings
 from .latent_consistency import LATENT_CONSISTENCY
@@ -79,6 +80,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
     WAN,
     LTX_VIDEO,
     COGVIDEOX,
+    HUNYUAN_VIDEO_IMAGE,
     HUNYUAN_VIDEO,
 )
 """All families; the first is assumed for a checkpoint whose name gives no hint."""

@@ -144,6 +144,7 @@ class VideoSettings:
         by_config: Further settings of a checkpoint, by its index and the config of its denoiser.
         frame_arguments: The arguments of the pipeline for "frames-to-video", by a mapping of
             pictures by the numbers of their frames.
+        left_out_frames: How many more frames the pipeline makes than it returns.
         takes_frames_between: Whether it takes frames between the first and the last.
         control: How the pipeline for "video-control" takes the video to follow.
     """
@@ -157,6 +158,7 @@ class VideoSettings:
     fps_argument: str = ""
     by_config: Callable[[Config, Config], Mapping[str, Any]] | None = None
     frame_arguments: Callable[[Mapping[int, Any]], Mapping[str, Any]] = _first_and_last
+    left_out_frames: int = 0
     takes_frames_between: bool = False
     control: VideoControlSettings = field(default_factory=VideoControlSettings)
 

@@ -18,6 +18,9 @@ _CONCATENATED = "latent_concat"
 One of the other kind, `token_replace`, takes them in the place of the first frame's.
 """
 
+_MAX_TOKENS = 252
+"""Of 256 tokens four more than the first one, which is counted, are written after a prompt."""
+
 _LEFT_OUT = 4
 """The frames that the pipeline makes and leaves out for a checkpoint that concatenates."""
 
@@ -51,6 +54,7 @@ HUNYUAN_VIDEO_IMAGE: ModelFamily = replace(
         _WORDS_BY_CLIP,
         replace(
             _WORDS_BY_LLAMA,
+            max_tokens=_MAX_TOKENS,
             classes=("LlavaForConditionalGeneration",),
             processor="image_processor",
         ),

@@ -313,6 +313,13 @@ class ModelFamily:
         """The length of a picture's side divided by that of its latents."""
         return self.decoder.scale(self.decoder_config(checkpoint))
 
+    def with_encoding_for(self, checkpoint: Checkpoint) -> ModelFamily:
+        """The family with the way to embed prompts that a checkpoint's denoiser needs."""
+        if self.prompt_encoding.options_by_config is None:
+            return self
+        encoding = self.prompt_encoding.for_denoiser(self.denoiser_config(checkpoint))
+        return replace(self, prompt_encoding=encoding)
+
     def video_for(self, checkpoint: Checkpoint) -> VideoSettings | None:
         """The videos that pipelines make with a checkpoint; None if they make pictures."""
         if self.video is None or self.video.by_config is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
+from typing import Any, Protocol
 
 _MULTIPLE = 32
 _PLACE = "<|image_pad|>"
@@ -24,9 +24,30 @@ def size_of_area(area: int, width: int, height: int) -> tuple[int, int]:
     return round(sides[0] / _MULTIPLE) * _MULTIPLE, round(sides[1] / _MULTIPLE) * _MULTIPLE
 
 
+class PictureReading(Protocol):
+    """How the pipelines of a family give pictures to the text encoder."""
+
+    def prepare(self, pipe: Any, pictures: Any) -> Any:
+        """The picture, or a list of them, as `encode_prompt` of a pipeline takes it.
+
+        Args:
+            pipe: The pipeline, which may be prepared too.
+            pictures: A picture, or a list of them.
+        """
+
+
+@dataclass(frozen=True)
+class UnchangedPictures:
+    """A text encoder to whose pipeline a picture is given as it is."""
+
+    def prepare(self, pipe: Any, pictures: Any) -> Any:
+        """The picture."""
+        return pictures
+
+
 @dataclass(frozen=True)
 class PromptPictures:
-    """How the pipelines of a family give pictures to the text encoder.
+    """A text encoder of Qwen's kind, to which pictures are given in a size of their own.
 
     Args:
         area: The pixels that each picture is resized to.
@@ -38,6 +59,7 @@ class PromptPictures:
 
     def prepare(self, pipe: Any, pictures: Any) -> Any:
         """The picture, or a list of them, in the size in which the text encoder sees them."""
+        pipe.processor = PicturePromptReader(pipe.tokenizer, pipe.processor)
         resized = [
             pipe.image_processor.resize(picture, *reversed(size_of_area(self.area, *picture.size)))
             for picture in (pictures if isinstance(pictures, list) else [pictures])

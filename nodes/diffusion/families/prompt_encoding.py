@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import signature
 from typing import Any
 
-from .picture_prompts import PicturePromptReader, PromptPictures
+from .networks import Config
+from .picture_prompts import PictureReading
 
 MASKED_EMBEDDINGS = (
     "prompt_embeds",
@@ -43,6 +44,7 @@ class PromptEncoding:
         encode_prompt_of: The pipeline whose `encode_prompt` is used; "" for the pipeline's own.
         pictures: How its text encoder is given the pictures that are edited; None if it reads
             words alone.
+        options_by_config: Further options, by the denoiser's config.
     """
 
     results: tuple[str, ...]
@@ -54,7 +56,8 @@ class PromptEncoding:
     instruction: Callable[[Any], str] = _no_instruction
     in_windows: bool = False
     encode_prompt_of: str = ""
-    pictures: PromptPictures | None = None
+    pictures: PictureReading | None = None
+    options_by_config: Callable[[Config], Mapping[str, Any]] | None = None
 
     @property
     def identity(self) -> str:
@@ -71,6 +74,12 @@ class PromptEncoding:
             self.pictures,
         )
         return f"{data} {instruction}"
+
+    def for_denoiser(self, config: Config) -> PromptEncoding:
+        """The encoding with the options that follow from a denoiser's config."""
+        if self.options_by_config is None:
+            return self
+        return replace(self, options={**self.options, **self.options_by_config(config)})
 
     def encode(
         self,
@@ -94,7 +103,6 @@ class PromptEncoding:
         """
         options = {**self.options, "device": device}
         if self.pictures is not None:
-            pipe.processor = PicturePromptReader(pipe.tokenizer, pipe.processor)
             options["image"] = self.pictures.prepare(pipe, pictures)
         call = signature(type(pipe).__call__).parameters if self.call_defaults else {}
         options |= {name: call[name].default for name in self.call_defaults}

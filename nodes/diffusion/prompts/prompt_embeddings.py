@@ -46,7 +46,7 @@ def embedding_stage(
         "prompt": prompt,
         "negative": negative if guided else "",
         "guided": guided,
-        "encoding": family.prompt_encoding.identity,
+        "encoding": family.with_encoding_for(checkpoint).prompt_encoding.identity,
         ZERO_EMPTY_PROMPT: (resolve(checkpoint).index or {}).get(ZERO_EMPTY_PROMPT),
     }
     if checkpoint.clip_skip is not None:

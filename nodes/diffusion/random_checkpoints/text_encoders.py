@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-from itertools import pairwise
 from typing import Any
 
 _QWEN_WORDS = (
@@ -81,25 +80,6 @@ def chat_tokenizer() -> Any:
     tokenizer.chat_template = _CHAT_TEMPLATE.replace(
         "message['content']", "message['content'] | map(attribute='text') | join"
     )
-    return tokenizer
-
-
-def llama_tokenizer(template: str, count: int) -> Any:
-    """A tokenizer of Llama's kind with a token for each printable character.
-
-    Args:
-        template: What each prompt begins with.
-        count: How many tokens it has, or a few more, as pipelines expect.
-    """
-    from transformers import AddedToken, LlamaTokenizer
-
-    letters = ["<unk>", "<s>", "</s>", "<pad>", "\u2581", *string.printable.strip()]
-    vocabulary = {letter: number for number, letter in enumerate(letters)}
-    tokenizer = LlamaTokenizer(vocab=vocabulary, merges=[], pad_token="<pad>")
-    cuts = [len(template) * number // count for number in range(count + 1)]
-    parts = dict.fromkeys(template[start:end] for start, end in pairwise(cuts))
-    tokenizer.add_tokens([AddedToken(part, normalized=False, special=True) for part in parts])
-    tokenizer.model_max_length = 512
     return tokenizer
 
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .text_encoders import (
-    clip_text_encoder,
-    clip_tokenizer,
-    clip_vision,
-    llama_tokenizer,
-    t5_encoder,
-    t5_tokenizer,
-)
+from .hunyuan_pipelines import HUNYUAN_PIPELINES
+from .text_encoders import clip_vision, t5_encoder, t5_tokenizer
 
 _WAN_TRANSFORMER: Mapping[str, Any] = {
     "patch_size": (1, 2, 2),
@@ -213,60 +207,10 @@ def _cogvideox(cls: str = "CogVideoXPipeline", channels: int = 16) -> Any:
     )
 
 
-def _hunyuan_video() -> Any:
-    import diffusers
-    import transformers
-    from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE
-
-    template = str(DEFAULT_PROMPT_TEMPLATE["template"]).partition("{}")[0]
-    tokenizer = llama_tokenizer(template, int(DEFAULT_PROMPT_TEMPLATE["crop_start"]))
-    config = transformers.LlamaConfig(
-        vocab_size=len(tokenizer) + 8,
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        max_position_embeddings=512,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    transformer = diffusers.HunyuanVideoTransformer3DModel(
-        in_channels=4,
-        out_channels=4,
-        num_attention_heads=2,
-        attention_head_dim=16,
-        num_layers=1,
-        num_single_layers=1,
-        num_refiner_layers=1,
-        patch_size=2,
-        patch_size_t=1,
-        guidance_embeds=True,
-        text_embed_dim=32,
-        pooled_projection_dim=32,
-        rope_axes_dim=(4, 6, 6),
-    )
-    autoencoder = diffusers.AutoencoderKLHunyuanVideo(
-        latent_channels=4,
-        block_out_channels=(8, 8, 8, 8),
-        layers_per_block=1,
-        norm_num_groups=4,
-        mid_block_add_attention=True,
-    )
-    return diffusers.HunyuanVideoPipeline(
-        text_encoder=transformers.LlamaModel(config).eval(),
-        tokenizer=tokenizer,
-        text_encoder_2=clip_text_encoder(),
-        tokenizer_2=clip_tokenizer(),
-        transformer=transformer,
-        vae=autoencoder,
-        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0),
-    )
-
-
 PIPELINES: Mapping[str, Callable[[], Any]] = {
+    **HUNYUAN_PIPELINES,
     "cogvideox": _cogvideox,
     "cogvideox-i2v": lambda: _cogvideox("CogVideoXImageToVideoPipeline", channels=32),
-    "hunyuan-video": _hunyuan_video,
     "ltx-video": _ltx_video,
     "wan": _wan,
     "wan-vace": _wan_vace,

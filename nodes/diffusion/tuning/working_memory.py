@@ -48,6 +48,8 @@ def peak_bytes(
     width, height = size or family.native_size(checkpoint)
     area = -(-width // scale) * -(-height // scale)
     video = family.video_for(checkpoint)
+    if video is not None:
+        images += video.left_out_frames
     latents = images if video is None else video.latent_frames(images)
     batch = latents * (family.guidance.batch if guided else 1)
     dtype = checkpoint.dtype or dtype

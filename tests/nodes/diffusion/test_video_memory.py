@@ -27,6 +27,13 @@ HUNYUAN: dict[str, Any] = {
     "num_refiner_layers": 1,
     "guidance_embeds": True,
 }
+REPLACED: dict[str, Any] = {**HUNYUAN, "image_condition_type": "token_replace"}
+CONCATENATED: dict[str, Any] = {
+    **HUNYUAN,
+    "guidance_embeds": False,
+    "in_channels": 33,
+    "image_condition_type": "latent_concat",
+}
 COG_2B: dict[str, Any] = {"num_attention_heads": 30}
 COG_5B: dict[str, Any] = {"num_attention_heads": 48, "use_rotary_positional_embeddings": True}
 
@@ -107,11 +114,12 @@ def cog(config: Any, frames: int, height: int, width: int, *, timed: bool) -> Ca
 def hunyuan(
     config: Any, frames: int, height: int, width: int, *, timed: bool
 ) -> Callable[[Any], Any]:
+    words = 400 if "image_condition_type" in config else 256  # and every fourth token of a picture
     return lambda module: module(
-        hidden_states=empty(1, 16, frames, height, width),
+        hidden_states=empty(1, config.get("in_channels", 16), frames, height, width),
         timestep=empty(1),
-        encoder_hidden_states=empty(1, 256, 4096),
-        encoder_attention_mask=empty(1, 256),
+        encoder_hidden_states=empty(1, words, 4096),
+        encoder_attention_mask=empty(1, words),
         pooled_projections=empty(1, 768),
         guidance=empty(1),
     )
@@ -131,6 +139,8 @@ def hunyuan(
         ("CogVideoX", "CogVideoXTransformer3DModel", cog, COG_2B, False),
         ("CogVideoX", "CogVideoXTransformer3DModel", cog, COG_5B, False),
         ("HunyuanVideo", "HunyuanVideoTransformer3DModel", hunyuan, HUNYUAN, False),
+        ("HunyuanVideo I2V", "HunyuanVideoTransformer3DModel", hunyuan, REPLACED, False),
+        ("HunyuanVideo I2V", "HunyuanVideoTransformer3DModel", hunyuan, CONCATENATED, False),
     ],
     ids=short,
 )

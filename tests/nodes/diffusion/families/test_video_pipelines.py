@@ -31,6 +31,8 @@ PAIRS: dict[str, tuple[Task, ...]] = {
     "cogvideox": ("text-to-video", "video-to-video"),
     "cogvideox-i2v": ("image-to-video",),
     "hunyuan-video": ("text-to-video",),
+    "hunyuan-video-i2v": ("image-to-video",),
+    "hunyuan-video-i2v-33ch": ("image-to-video",),
     "ltx-video": ("text-to-video", "image-to-video", "frames-to-video"),
     "wan": ("text-to-video", "video-to-video"),
     "wan-flf2v": ("frames-to-video",),
@@ -90,6 +92,8 @@ def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
     pipe.set_progress_bar_config(disable=True)
     first, last, between = (picture(number).rgb for number in range(3))
     more: dict[str, Any] = {"num_frames": FRAMES.get(folder.name, 5)}
+    if folder.name == "hunyuan-video-i2v-33ch":
+        more["num_frames"] += 4  # of which the first four are left out
     if task == "video-to-video":
         del more["num_frames"]
         frames = CLIP.frames[:9]
@@ -145,6 +149,7 @@ def test_it_makes_what_diffusers_makes(
     [
         ("cogvideox", "video-to-video"),
         ("hunyuan-video", "text-to-video"),
+        ("hunyuan-video-i2v", "image-to-video"),
         ("ltx-video", "frames-to-video"),
         ("wan2.2-i2v", "image-to-video"),
     ],

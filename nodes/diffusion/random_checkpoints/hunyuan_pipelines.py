@@ -1,0 +1,97 @@
+"""Pipelines of HunyuanVideo, with small networks of random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .language_models import llama, llama_tokenizer, llava, llava_tokenizer, pieces_of
+from .text_encoders import clip_text_encoder, clip_tokenizer
+
+
+def _components(channels: int = 4, **settings: Any) -> dict[str, Any]:
+    """The components that the pipelines share.
+
+    Args:
+        channels: The channels that the transformer takes.
+        settings: Further settings of the transformer.
+    """
+    import diffusers
+
+    transformer = diffusers.HunyuanVideoTransformer3DModel(
+        in_channels=channels,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=16,
+        num_layers=1,
+        num_single_layers=1,
+        num_refiner_layers=1,
+        patch_size=2,
+        patch_size_t=1,
+        text_embed_dim=32,
+        pooled_projection_dim=32,
+        rope_axes_dim=(4, 6, 6),
+        **settings,
+    )
+    autoencoder = diffusers.AutoencoderKLHunyuanVideo(
+        latent_channels=4,
+        block_out_channels=(8, 8, 8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        mid_block_add_attention=True,
+    )
+    return {
+        "text_encoder_2": clip_text_encoder(),
+        "tokenizer_2": clip_tokenizer(),
+        "transformer": transformer,
+        "vae": autoencoder,
+        "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0),
+    }
+
+
+def _hunyuan_video() -> Any:
+    import diffusers
+    from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE
+
+    template = str(DEFAULT_PROMPT_TEMPLATE["template"]).partition("{}")[0]
+    count = int(str(DEFAULT_PROMPT_TEMPLATE["crop_start"]))
+    tokenizer = llama_tokenizer(pieces_of(template, count))
+    return diffusers.HunyuanVideoPipeline(
+        text_encoder=llama(tokenizer),
+        tokenizer=tokenizer,
+        **_components(guidance_embeds=True),
+    )
+
+
+def _hunyuan_video_i2v(*, concatenated: bool = False) -> Any:
+    """HunyuanVideo for videos from a picture.
+
+    Args:
+        concatenated: Whether the latents of the picture, and a mask, are further channels.
+    """
+    import diffusers
+    from diffusers.pipelines.hunyuan_video import pipeline_hunyuan_video_image2video as module
+
+    template = module.DEFAULT_PROMPT_TEMPLATE
+    before = str(template["template"]).partition("{}")[0]
+    tokenizer = llava_tokenizer(before, int(str(template["crop_start"])))
+    encoder, processor = llava(tokenizer)
+    kind = "latent_concat" if concatenated else "token_replace"
+    return diffusers.HunyuanVideoImageToVideoPipeline(
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        image_processor=processor,
+        **_components(
+            channels=9 if concatenated else 4,
+            guidance_embeds=not concatenated,
+            image_condition_type=kind,
+        ),
+    )
+
+
+HUNYUAN_PIPELINES: Mapping[str, Callable[[], Any]] = {
+    "hunyuan-video": _hunyuan_video,
+    "hunyuan-video-i2v": _hunyuan_video_i2v,
+    "hunyuan-video-i2v-33ch": lambda: _hunyuan_video_i2v(concatenated=True),
+}
+"""What makes the pipeline of each checkpoint, by its name without `random/`."""
