@@ -106,6 +106,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """Leaves the hundreds of thousands of objects of the collected tests to no later collection."""
+    if effort.quick and "torch" in sys.modules:
+        raise pytest.UsageError(
+            "a file with quick tests imports torch: import it in the tests that need it"
+        )
     gc.enable()
     gc.collect()
     gc.freeze()

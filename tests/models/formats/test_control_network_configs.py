@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-import torch
 
 from sdgraph.models.formats.control_network_configs import control_network_config
 
@@ -58,11 +57,13 @@ CASES = [
 
 def module_of(class_name: str, config: dict[str, Any]) -> Any:
     import diffusers
+    import torch
 
     with torch.device("meta"):
         return getattr(diffusers, class_name).from_config(config)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(("class_name", "config"), CASES, ids=range(len(CASES)))
 def test_the_shapes_of_published_networks_tell_their_config(
     class_name: str, config: dict[str, Any]
