@@ -134,7 +134,7 @@ class VideoDiffusion(Diffusion[Video]):
         if self.guidance_2 is not None:
             call["guidance_scale_2"] = self.guidance_2
         if self.settings.fps_argument:
-            call[self.settings.fps_argument] = self.chosen_fps
+            call.setdefault(self.settings.fps_argument, self.chosen_fps)
         with quiet_libraries(), self.prepare(pipe, models):
             output = pipe(
                 **self.embed_prompts(pipe, models, prompt, negative_prompt, call.get("image")),

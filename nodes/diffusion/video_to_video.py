@@ -80,16 +80,17 @@ class Video2Video(VideoDiffusion):
         progress: Progress,
     ) -> Video:
         width, height = self.output_size(video.size)
-        count = self.settings.most_frames(len(video))
+        frames = pictures_of(video, self.settings.most_frames(len(video)), video.size)
+        rate, rate_argument = self.fps or video.fps, self.settings.fps_argument
         made = self.generate_video(
             models,
             checkpoint,
             progress,
             prompt=prompt,
             negative_prompt=negative_prompt,
-            video=pictures_of(video, count, video.size),
-            strength=self.strength,
             width=width,
             height=height,
+            **self.settings.video_arguments(frames, self.strength),
+            **({rate_argument: rate} if rate_argument else {}),
         )
-        return Video(made.frames, self.fps or video.fps)
+        return Video(made.frames, rate)

@@ -55,7 +55,7 @@ TYPES: Mapping[str, str] = {
     "LTXVImgToVideo LTXImageToVideoPipeline LTXConditionPipeline": "Image2Video",
     "CogVideoXImageToVideoPipeline img2vid": "Image2Video",
     "WanVideoToVideoPipeline CogVideoXVideoToVideoPipeline vid2vid": "Video2Video",
-    "WanVaceToVideo WanVACEPipeline": "VideoControl",
+    "WanVaceToVideo WanVACEPipeline CogVideoXFunControlPipeline": "VideoControl",
 }
 """The node type that does what a node, a pipeline or a mode of another tool does."""
 

@@ -12,7 +12,7 @@ from sdgraph.values import Checkpoint
 
 from .aura_flow import AURA_FLOW
 from .chroma import CHROMA
-from .cogvideox import COGVIDEOX
+from .cogvideox import COGVIDEOX, COGVIDEOX_FUN
 from .control_settings import ControlSettings, MapAdapterSettings, UnionSettings
 from .family_settings import FamilyVersion, OptionalComponent, TextEncoder, VideoSettings
 from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
@@ -79,6 +79,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
     WAN_VACE,
     WAN,
     LTX_VIDEO,
+    COGVIDEOX_FUN,
     COGVIDEOX,
     HUNYUAN_VIDEO_IMAGE,
     HUNYUAN_VIDEO,

@@ -8,7 +8,13 @@ from typing import Any
 
 from sdgraph.values import DTYPE_BYTES
 
-from .family_settings import FamilyVersion, Guidance, TextEncoder, VideoSettings
+from .family_settings import (
+    FamilyVersion,
+    Guidance,
+    TextEncoder,
+    VideoControlSettings,
+    VideoSettings,
+)
 from .model_family import ModelFamily
 from .networks import Config, Decoder
 from .prompt_encoding import PromptEncoding
@@ -128,3 +134,17 @@ COGVIDEOX = ModelFamily(
     knobs=TRANSFORMER_KNOBS,
     versions=(FamilyVersion(label="CogVideoX"),),
 )
+
+assert COGVIDEOX.video is not None, "CogVideoX makes videos"
+
+COGVIDEOX_FUN: ModelFamily = replace(
+    COGVIDEOX,
+    label="CogVideoX Fun",
+    class_names=("CogVideoXFunControl",),
+    name_hint="cogvideox-fun",
+    pipelines={"video-control": "CogVideoXFunControlPipeline"},
+    fitting_tasks=None,
+    examples={},
+    video=replace(COGVIDEOX.video, control=VideoControlSettings(argument="control_video")),
+)
+"""CogVideoX that was trained to follow videos of edges, depth or poses."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,6 +114,10 @@ def _first_and_last(frames: Mapping[int, Any]) -> Mapping[str, Any]:
     return {"image": frames[min(frames)], "last_image": frames[max(frames)]}
 
 
+def _video_and_strength(frames: Sequence[Any], strength: float) -> Mapping[str, Any]:
+    return {"video": frames, "strength": strength}
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoControlSettings:
     """How a family's pipelines take a video that the result follows.
@@ -146,6 +150,8 @@ class VideoSettings:
             pictures by the numbers of their frames.
         left_out_frames: How many more frames the pipeline makes than it returns.
         takes_frames_between: Whether it takes frames between the first and the last.
+        video_arguments: The arguments of the pipeline for "video-to-video", by the frames of the
+            video and by how much changes, 0..1.
         control: How the pipeline for "video-control" takes the video to follow.
     """
 
@@ -160,6 +166,7 @@ class VideoSettings:
     frame_arguments: Callable[[Mapping[int, Any]], Mapping[str, Any]] = _first_and_last
     left_out_frames: int = 0
     takes_frames_between: bool = False
+    video_arguments: Callable[[Sequence[Any], float], Mapping[str, Any]] = _video_and_strength
     control: VideoControlSettings = field(default_factory=VideoControlSettings)
 
     def nearest_frames(self, frames: float) -> int:

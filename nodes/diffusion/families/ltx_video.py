@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdgraph.values import DTYPE_BYTES
@@ -12,6 +12,7 @@ from .lora_names import LoraNames
 from .model_family import ModelFamily
 from .networks import Config, Decoder
 from .prompt_encoding import MASKED_EMBEDDINGS, PromptEncoding
+from .tasks import Task
 from .transformer_networks import (
     T5_TOKENIZERS,
     TRANSFORMER_KNOBS,
@@ -20,6 +21,12 @@ from .transformer_networks import (
 )
 
 _MAX_TOKENS = 128
+_TASKS: tuple[Task, ...] = (
+    "text-to-video",
+    "image-to-video",
+    "frames-to-video",
+    "video-to-video",
+)
 _DECODING = 0.391
 """Tensors of the video's size while the autoencoder decodes it, by the width of its first block."""
 
@@ -39,6 +46,14 @@ def _conditions(frames: Mapping[int, Any]) -> Mapping[str, Any]:
 
     items = frames.items()
     return {"conditions": [LTXVideoCondition(image=image, frame_index=at) for at, image in items]}
+
+
+def _whole_video(frames: Sequence[Any], strength: float) -> Mapping[str, Any]:
+    """A video as the condition for all frames, which gets as much noise as it may change."""
+    from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
+
+    condition = LTXVideoCondition(video=list(frames), strength=1 - strength)
+    return {"conditions": [condition], "num_frames": len(frames)}
 
 
 _LORA_NAMES = LoraNames(
@@ -64,9 +79,10 @@ LTX_VIDEO = ModelFamily(
         "text-to-video": "LTXPipeline",
         "image-to-video": "LTXImageToVideoPipeline",
         "frames-to-video": "LTXConditionPipeline",
+        "video-to-video": "LTXConditionPipeline",
     },
     times_per_token=lambda task, index: task != "text-to-video",
-    task_schedulers={"frames-to-video": ("flow-euler",)},
+    task_schedulers=dict.fromkeys(("frames-to-video", "video-to-video"), ("flow-euler",)),
     denoiser=transformer("LTXVideoTransformer3DModel", tensors=16.2, patch=1, times_per_token=13.0),
     decoder=Decoder(
         name="vae",
@@ -87,9 +103,7 @@ LTX_VIDEO = ModelFamily(
         results=MASKED_EMBEDDINGS,
         options={"max_sequence_length": _MAX_TOKENS},
     ),
-    guidance=Guidance(
-        scale=3.0, rescaled_tasks=("text-to-video", "image-to-video", "frames-to-video")
-    ),
+    guidance=Guidance(scale=3.0, rescaled_tasks=_TASKS),
     min_multiple=32,
     flow_matching=True,
     video=VideoSettings(
@@ -100,14 +114,12 @@ LTX_VIDEO = ModelFamily(
         fps_argument="frame_rate",
         frame_arguments=_conditions,
         takes_frames_between=True,
+        video_arguments=_whole_video,
     ),
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     lora_names=_LORA_NAMES,
     knobs=TRANSFORMER_KNOBS,
-    caches=dict.fromkeys(
-        ("first-block", "pyramid-attention", "fastercache"),
-        ("text-to-video", "image-to-video", "frames-to-video"),
-    ),
+    caches=dict.fromkeys(("first-block", "pyramid-attention", "fastercache"), _TASKS),
     versions=(FamilyVersion(label="LTX-Video"),),
 )

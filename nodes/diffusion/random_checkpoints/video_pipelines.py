@@ -210,6 +210,7 @@ def _cogvideox(cls: str = "CogVideoXPipeline", channels: int = 16) -> Any:
 PIPELINES: Mapping[str, Callable[[], Any]] = {
     **HUNYUAN_PIPELINES,
     "cogvideox": _cogvideox,
+    "cogvideox-fun": lambda: _cogvideox("CogVideoXFunControlPipeline", channels=32),
     "cogvideox-i2v": lambda: _cogvideox("CogVideoXImageToVideoPipeline", channels=32),
     "ltx-video": _ltx_video,
     "wan": _wan,

@@ -67,7 +67,11 @@ def arguments_for(way: str, count: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "task", "way"), [("wan-vace", "video-control", way) for way in WAYS]
+    ("name", "task", "way"),
+    [
+        ("cogvideox-fun", "video-control", "control"),
+        *(("wan-vace", "video-control", way) for way in WAYS),
+    ],
 )
 def test_it_makes_what_diffusers_makes(
     random_folder: Callable[[str], Path], name: str, task: Task, way: str
@@ -79,19 +83,22 @@ def test_it_makes_what_diffusers_makes(
     node = node_for(folder, way)
     assert not problems_of(node) and node.task() == task
     count = 5 if way == "reference" else 9
-    pipe = diffusers.WanVACEPipeline.from_pretrained(folder, dtype=torch.float32)
+    cls = diffusers.WanVACEPipeline if name == "wan-vace" else diffusers.CogVideoXFunControlPipeline
+    pipe = cls.from_pretrained(folder, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
+    arguments = {"num_frames": count, **arguments_for(way, count)}
+    if name == "cogvideox-fun":
+        arguments = {"control_video": arguments["video"]}
     expected = pipe(
         prompt="a red star",
         negative_prompt="a blue ring",
         width=64,
         height=64,
-        num_frames=count,
         num_inference_steps=2,
         guidance_scale=node.chosen_guidance,
         generator=torch.Generator().manual_seed(5),
         output_type="np",
-        **arguments_for(way, count),
+        **arguments,
     ).frames
     seen: list[Event] = []
     made = run(node, session=Session(device="cpu", store=None), on_event=seen.append)
@@ -192,6 +199,18 @@ def test_a_checkpoint_that_follows_no_video_is_refused_with_those_that_do(
     assert "one for VideoControl (Wan VACE" in text
     family = family_of(Checkpoint(random_folder("wan-vace")))
     assert family is not None and family.label == "Wan VACE"
+
+
+def test_a_family_that_follows_a_control_alone_refuses_the_rest(
+    random_folder: Callable[[str], Path],
+) -> None:
+    node = node_for(random_folder("cogvideox-fun"), "both", scale=0.5)
+    text = problems_of(node)
+    for field in ("video\n", "mask\n", "reference\n", "scale\n  found:  0.5"):
+        assert field in text
+    assert "for CogVideoX Fun" in text and "or take Wan VACE" in text
+    alone = node_for(random_folder("cogvideox-fun"), "reference", frames=9)
+    assert "none for CogVideoX Fun" in problems_of(alone)
 
 
 def test_frames_that_are_left_out_are_a_warning(random_folder: Callable[[str], Path]) -> None:
