@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from math import sqrt
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,7 +36,7 @@ class Image2Video(VideoOfAnyLength):
     image: In[Image] = Field(description="the first frame")
     last: In[Image] | None = Field(default=None, description="the last frame")
     between: Sequence[In[Image]] = Field(
-        default=(), description="frames in between, at the places in `at` (LTX-Video)"
+        default=(), description="frames in between, at the places in `at` (LTX-Video, LTX-2)"
     )
     at: Sequence[int] = Field(
         default=(), description="the number of each frame of `between`; the first frame is 0"
@@ -95,6 +96,20 @@ class Image2Video(VideoOfAnyLength):
             taken = ", of which `last` is the last one" if self.last is not None else ""
             found = f"frame {self.at[-1]} of {count}{taken}"
             yield Problem("at", found, f"at most {count - 1 - (self.last is not None)}")
+        else:
+            yield from self._place_problems(count, family.label)
+
+    def _place_problems(self, count: int, label: str) -> Iterator[Problem]:
+        """The problem of two pictures for one place, in families with one for several frames."""
+        step = self.settings.picture_step
+        numbers = [*self.at, *([] if self.last is None else [count - 1])]
+        for number, following in pairwise(numbers):
+            if -(-number // step) == -(-following // step):
+                found = f"frames {number} and {following} for {label}"
+                least = -(-number // step) * step + 1
+                fix = f"take {least} or more after {number}, or leave one out"
+                wanted = f"at most one picture in frames {least - step} to {least - 1}"
+                yield Problem("at", found, wanted, fix)
 
     def run(
         self,
@@ -132,7 +147,7 @@ class Image2Video(VideoOfAnyLength):
         """The pipeline's arguments for pictures by the numbers of their frames."""
         pictures = list(frames.values())
         if self.task() == "image-to-video":
-            return {"image": pictures[0]}
+            return {"image": pictures[0], **self.settings.first_options}
         return self.settings.frame_arguments(frames)
 
 

@@ -54,6 +54,8 @@ TYPES: Mapping[str, str] = {
     "WanImageToVideo WanImageToVideoPipeline WanFirstLastFrameToVideo": "Image2Video",
     "LTXVImgToVideo LTXImageToVideoPipeline LTXConditionPipeline": "Image2Video",
     "CogVideoXImageToVideoPipeline img2vid": "Image2Video",
+    "LTX2Pipeline": "Text2Video",
+    "LTX2ImageToVideoPipeline LTX2ConditionPipeline": "Image2Video",
     "WanVideoToVideoPipeline CogVideoXVideoToVideoPipeline vid2vid": "Video2Video",
     "WanVaceToVideo WanVACEPipeline CogVideoXFunControlPipeline": "VideoControl",
 }

@@ -23,6 +23,7 @@ from .hunyuan_video_image import HUNYUAN_VIDEO_IMAGE
 from .instruct_pix2pix import INSTRUCT_PIX2PIX, INSTRUCT_PIX2PIX_XL
 from .ip_adapter_settings import UNET_IP_ADAPTER, IpAdapterLayout, IpAdapterSettings
 from .latent_consistency import LATENT_CONSISTENCY
+from .ltx2 import LTX2
 from .ltx_video import LTX_VIDEO
 from .lumina2 import LUMINA2
 from .model_family import ZERO_EMPTY_PROMPT, ModelFamily
@@ -78,6 +79,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
     AURA_FLOW,
     WAN_VACE,
     WAN,
+    LTX2,
     LTX_VIDEO,
     COGVIDEOX_FUN,
     COGVIDEOX,

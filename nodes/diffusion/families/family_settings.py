@@ -63,12 +63,14 @@ class OptionalComponent:
         classes: The classes that it may have; () for any that its role allows.
         tasks: The tasks whose pipelines take it; () for all.
         denoises: Whether it is a second denoiser, which takes over at low noise.
+        required: Whether all checkpoints have it.
     """
 
     name: str
     classes: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     denoises: bool = False
+    required: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,7 @@ class Guidance:
         image_argument: The pipelines' argument for how closely a picture that is edited is
             followed; "" if they take none. With it a step is three passes.
         image_scale: The usual number for it.
+        unguided_options: Further arguments of a call without guidance.
     """
 
     argument: str = "guidance_scale"
@@ -101,6 +104,7 @@ class Guidance:
     skipping_tasks: tuple[str, ...] = ()
     image_argument: str = ""
     image_scale: float = 1.5
+    unguided_options: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def batch(self) -> int:
@@ -149,7 +153,9 @@ class VideoSettings:
         frame_arguments: The arguments of the pipeline for "frames-to-video", by a mapping of
             pictures by the numbers of their frames.
         left_out_frames: How many more frames the pipeline makes than it returns.
+        first_options: Further arguments of the pipeline for "image-to-video".
         takes_frames_between: Whether it takes frames between the first and the last.
+        picture_step: In how many frames there is one place for a picture, besides the first.
         video_arguments: The arguments of the pipeline for "video-to-video", by the frames of the
             video and by how much changes, 0..1.
         control: How the pipeline for "video-control" takes the video to follow.
@@ -165,7 +171,9 @@ class VideoSettings:
     by_config: Callable[[Config, Config], Mapping[str, Any]] | None = None
     frame_arguments: Callable[[Mapping[int, Any]], Mapping[str, Any]] = _first_and_last
     left_out_frames: int = 0
+    first_options: Mapping[str, object] = field(default_factory=dict)
     takes_frames_between: bool = False
+    picture_step: int = 1
     video_arguments: Callable[[Sequence[Any], float], Mapping[str, Any]] = _video_and_strength
     control: VideoControlSettings = field(default_factory=VideoControlSettings)
 

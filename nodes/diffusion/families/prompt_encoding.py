@@ -42,6 +42,8 @@ class PromptEncoding:
         in_windows: Whether its text encoders read long prompts, weights such as (star:1.2) and
             words of textual inversions window by window, as those of CLIP do.
         encode_prompt_of: The pipeline whose `encode_prompt` is used; "" for the pipeline's own.
+        memory: The bytes that the pipeline needs to bring embeddings to the denoiser's width, by
+            the denoiser's config, the number of prompts and the dtype; None for hardly any.
         pictures: How its text encoder is given the pictures that are edited; None if it reads
             words alone.
         options_by_config: Further options, by the denoiser's config.
@@ -56,6 +58,7 @@ class PromptEncoding:
     instruction: Callable[[Any], str] = _no_instruction
     in_windows: bool = False
     encode_prompt_of: str = ""
+    memory: Callable[[Mapping[str, Any], int, str], int] | None = None
     pictures: PictureReading | None = None
     options_by_config: Callable[[Config], Mapping[str, Any]] | None = None
 

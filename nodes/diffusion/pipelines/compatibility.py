@@ -163,6 +163,11 @@ def class_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
         family: Its family.
     """
     own_classes = resolve(checkpoint).classes
+    for component in family.optional:
+        if component.required and component.name not in own_classes:
+            found = f"{checkpoint.source}, without the part {component.name}"
+            wanted = f"one with it: {' or '.join(component.classes)}"
+            yield Problem("checkpoint", found, wanted, "copy the checkpoint again")
     for name, classes in family.classes.items():
         class_name = own_classes.get(name)
         if classes and class_name is not None and class_name not in classes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sdgraph.models import quiet_libraries
 
-from . import pipelines, unet_pipelines, video_pipelines
+from . import audio_video_pipelines, pipelines, unet_pipelines, video_pipelines
 from .control_networks import CONTROL_NETWORKS
 from .map_adapters import MAP_ADAPTERS
 
@@ -17,6 +17,7 @@ PIPELINES = {
     **pipelines.PIPELINES,
     **unet_pipelines.PIPELINES,
     **video_pipelines.PIPELINES,
+    **audio_video_pipelines.PIPELINES,
 }
 """What makes the pipeline of each checkpoint, by its name without `random/`."""
 

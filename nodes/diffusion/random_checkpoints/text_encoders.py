@@ -278,3 +278,38 @@ def gemma2() -> Any:
         max_position_embeddings=1024,
     )
     return transformers.Gemma2Model(config).eval()
+
+
+def gemma3(width: int) -> Any:
+    """A language model of Gemma 3 that also sees pictures: 2 layers.
+
+    Args:
+        width: The width of its features.
+    """
+    import transformers
+
+    config = transformers.Gemma3Config(
+        text_config={
+            "hidden_size": width,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "head_dim": 16,
+            "vocab_size": len(gemma_tokenizer()) + 8,
+            "max_position_embeddings": 1024,
+        },
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 28,
+            "patch_size": 14,
+        },
+        mm_tokens_per_image=4,
+        boi_token_index=1,
+        eoi_token_index=2,
+        image_token_index=3,
+    )
+    return transformers.Gemma3ForConditionalGeneration(config).eval()

@@ -23,6 +23,8 @@ def guidance_arguments(
     """
     argument = family.guidance.argument
     arguments: dict[str, Any] = {argument: scale} if argument else {}
+    if scale <= family.guidance.none_up_to:
+        arguments |= family.guidance.unguided_options
     if rescale:
         arguments["guidance_rescale"] = rescale
     if skipped_layers:

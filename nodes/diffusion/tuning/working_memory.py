@@ -29,7 +29,7 @@ def peak_bytes(
     cache: str | None = None,
     task: Task | None = None,
 ) -> int:
-    """The bytes that a pipeline needs at its peak: to denoise or to decode, whichever is more.
+    """The bytes that a pipeline needs at its peak: to denoise, to decode, or for its embeddings.
 
     Args:
         family: The checkpoint's family.
@@ -58,8 +58,11 @@ def peak_bytes(
     tokens_area = area + references // scale**2
     denoising = memory(settings, batch, tokens_area, dtype, controls=controls)
     denoising += cached_bytes(cache, family, checkpoint, denoising, guided=guided)
+    connect = family.prompt_encoding.memory
+    connecting = 0 if connect is None else connect(settings, 2 if guided else 1, dtype)
     settings = family.decoder_config(checkpoint)
-    return max(denoising, family.decoder.memory(settings, images, area * scale**2, dtype, vae))
+    decoding = family.decoder.memory(settings, images, area * scale**2, dtype, vae)
+    return max(denoising, decoding, connecting)
 
 
 def offloaded_bytes(offload: str, sizes: Mapping[str, int]) -> int:

@@ -21,7 +21,7 @@ from sdgraph.models.sources.random_checkpoints import is_random, make_random, ra
 from sdgraph.models.sources.shipped import shipped_folder, shipped_names
 from sdgraph.values import Checkpoint, ComponentSource, Lora, Part
 
-from .component_classes import LIBRARIES
+from .component_classes import LIBRARIES, MODULES
 from .component_files import refuse_pipeline
 
 MODEL_INDEX = "model_index.json"
@@ -165,6 +165,7 @@ def is_processor(class_name: Any) -> bool:
 _LOADED_AS = {
     # An index names it by the package of diffusers with its pipeline.
     ("flux", "ReduxImageEncoder"): ("diffusers", "ReduxImageEncoder"),
+    **{("ltx2", name): ("diffusers", name) for name in MODULES},
     # It prepares pictures too, but its pipeline gives it text alone.
     ("transformers", "PixtralProcessor"): ("transformers", "AutoTokenizer"),
 }

@@ -87,8 +87,9 @@ _TEXT_ENCODERS = _names(
     """
     BertModel CLIPTextModel CLIPTextModelWithProjection ClapModel ClapTextModelWithProjection
     Gemma2ForCausalLM Gemma2Model Gemma3ForCausalLM Gemma3ForConditionalGeneration Gemma3Model
-    Gemma3TextModel GemmaForCausalLM GemmaModel GlmForCausalLM GlmModel LlamaForCausalLM
-    LlamaModel LlavaForConditionalGeneration MT5EncoderModel Mistral3ForConditionalGeneration
+    Gemma3TextModel Gemma4UnifiedForConditionalGeneration GemmaForCausalLM GemmaModel
+    GlmForCausalLM GlmModel LlamaForCausalLM LlamaModel LlavaForConditionalGeneration
+    MT5EncoderModel Mistral3ForConditionalGeneration
     Mistral3Model Qwen2ForCausalLM Qwen2Model Qwen2VLForConditionalGeneration
     Qwen2_5_VLForConditionalGeneration Qwen2_5_VLModel Qwen2_5_VLTextModel Qwen3ForCausalLM
     Qwen3Model Qwen3VLForConditionalGeneration Qwen3VLModel RobertaModel SmolLM3ForCausalLM
@@ -96,7 +97,13 @@ _TEXT_ENCODERS = _names(
     """
 )
 
-_EMBEDDERS = _names("ReduxImageEncoder")
+_EMBEDDERS = _names("LTX2TextConnectors LTX2Vocoder LTX2VocoderWithBWE ReduxImageEncoder")
+"""Networks next to a denoiser that prepare embeddings for it, or make sound of its result."""
+
+MODULES: Mapping[str, str] = dict.fromkeys(
+    ("LTX2TextConnectors", "LTX2Vocoder", "LTX2VocoderWithBWE"), "diffusers.pipelines.ltx2"
+)
+"""The modules of classes that diffusers does not have at its top, by the classes' names."""
 
 _IMAGE_ENCODERS = _names(
     """

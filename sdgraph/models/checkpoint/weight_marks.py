@@ -63,7 +63,11 @@ _MARKS = (
         r"((model|net|diffusion_model)\.)?(double_blocks|single_blocks|joint_blocks)\.\d+\.",
         "a transformer in the layout of ComfyUI",
     ),
-    _Mark(r"(encoder|decoder)\.(down|up)\.\d+\.block\.", "a VAE in the layout of LDM"),
+    _Mark(
+        r"(encoder|decoder)\.(down|up)\.\d+\.block\.",
+        "a VAE in the layout of LDM",
+        "AutoencoderKLLTX2Audio",
+    ),
     _Mark(
         r"(lora_(unet|te\d?|transformer)_|base_model\.model\.)|.*\.(lora_(A|B|down|up)(\.\w+)?"
         r"\.weight|dora_scale)$",

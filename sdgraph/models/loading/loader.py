@@ -16,6 +16,7 @@ from sdgraph.errors import CheckpointError, OutOfMemoryError, Problem, out_of_me
 from sdgraph.files import FileStamp
 from sdgraph.models.checkpoint.checkpoint_files import is_processor, is_tokenizer
 from sdgraph.models.checkpoint.component_classes import (
+    MODULES,
     SCHEDULERS,
     refuse_class,
     refuse_other_class,
@@ -268,7 +269,7 @@ def _cast_by_layer(module: Any, part: ResolvedPart, dtype: str) -> None:
 
 
 def _class(part: ResolvedPart, library: str, name: str) -> Any:
-    cls = getattr(import_module(library), name, None)
+    cls = getattr(import_module(MODULES.get(name, library)), name, None)
     if cls is None:
         found = f"the class {name}, which this {library} does not have"
         fix = f"a newer {library} may have it"

@@ -14,6 +14,7 @@ from sdgraph.errors import CheckpointError
 from sdgraph.models import resolve_part
 from sdgraph.models.checkpoint.component_classes import (
     CLASSES,
+    MODULES,
     SCHEDULERS,
     is_allowed,
     refuse_class,
@@ -152,8 +153,8 @@ def test_every_listed_class_is_one_of_its_library_and_of_its_kind() -> None:
 
     for role, libraries in CLASSES.items():
         for library, names in libraries.items():
-            module = importlib.import_module(library)
             for name in names if isinstance(names, frozenset) else ():
+                module = importlib.import_module(MODULES.get(name, library))
                 cls = getattr(module, name, None)
                 # Some names of tokenizers are those of other versions of transformers, and a class
                 # whose own requirements are not installed is replaced by an empty one.

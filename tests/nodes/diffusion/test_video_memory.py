@@ -100,6 +100,33 @@ def ltx(config: Any, frames: int, height: int, width: int, *, timed: bool) -> Ca
     return lambda module: module(**inputs)
 
 
+def ltx2(config: Any, frames: int, height: int, width: int, *, timed: bool) -> Callable[[Any], Any]:
+    tokens, sound = frames * height * width, frames * 8
+
+    def call(module: Any) -> Any:
+        place, device = module.rope.prepare_video_coords, torch.device("meta")
+        return module(
+            hidden_states=empty(1, tokens, 128),
+            audio_hidden_states=empty(1, sound, 128),
+            encoder_hidden_states=empty(1, 1024, 3840),
+            audio_encoder_hidden_states=empty(1, 1024, 3840),
+            timestep=empty(1, tokens) if timed else empty(1),
+            audio_timestep=empty(1),
+            sigma=empty(1),
+            encoder_attention_mask=empty(1, 1024),
+            audio_encoder_attention_mask=empty(1, 1024),
+            num_frames=frames,
+            height=height,
+            width=width,
+            audio_num_frames=sound,
+            video_coords=place(1, frames, height, width, device, fps=24.0),
+            audio_coords=module.audio_rope.prepare_audio_coords(1, sound, device),
+            use_cross_timestep=True,
+        )
+
+    return call
+
+
 def cog(config: Any, frames: int, height: int, width: int, *, timed: bool) -> Callable[[Any], Any]:
     tokens = frames * height // 2 * width // 2
     places = (empty(tokens, 64), empty(tokens, 64)) if len(config) > 1 else None
@@ -136,6 +163,8 @@ def hunyuan(
         ("Wan VACE", "WanVACETransformer3DModel", vace, VACE_14B, False),
         ("LTX-Video", "LTXVideoTransformer3DModel", ltx, {}, False),
         ("LTX-Video", "LTXVideoTransformer3DModel", ltx, {}, True),
+        ("LTX-2", "LTX2VideoTransformer3DModel", ltx2, {"rope_type": "split"}, False),
+        ("LTX-2", "LTX2VideoTransformer3DModel", ltx2, {"rope_type": "split"}, True),
         ("CogVideoX", "CogVideoXTransformer3DModel", cog, COG_2B, False),
         ("CogVideoX", "CogVideoXTransformer3DModel", cog, COG_5B, False),
         ("HunyuanVideo", "HunyuanVideoTransformer3DModel", hunyuan, HUNYUAN, False),
@@ -170,6 +199,8 @@ def test_a_step(
         ("Wan", "AutoencoderKLWan", WAN_5B_VAE, (48, 3), 16, 9),
         ("LTX-Video", "AutoencoderKLLTXVideo", {}, (128, 3), 32, 17),
         ("LTX-Video", "AutoencoderKLLTXVideo", {}, (128, 5), 32, 33),
+        ("LTX-2", "AutoencoderKLLTX2Video", {}, (128, 1), 32, 1),
+        ("LTX-2", "AutoencoderKLLTX2Video", {}, (128, 5), 32, 33),
         ("CogVideoX", "AutoencoderKLCogVideoX", COG_VAE, (16, 1), 8, 1),
         ("CogVideoX", "AutoencoderKLCogVideoX", COG_VAE, (16, 3), 8, 9),
         ("CogVideoX", "AutoencoderKLCogVideoX", COG_VAE, (16, 5), 8, 17),
@@ -212,3 +243,17 @@ def test_encoding_a_video_takes_less_than_decoding_one(
     measured = peak(module, lambda: module.encode(video))
     decoder = family_called(label).decoder
     assert measured < decoder.memory(dict(module.config), 17, 128 * 192, "float16")
+
+
+@pytest.mark.parametrize("prompts", [1, 2])
+def test_bringing_embeddings_to_the_width_of_the_denoiser(prompts: int) -> None:
+    from diffusers.pipelines.ltx2 import LTX2TextConnectors
+
+    module = meta_module(LTX2TextConnectors, {"rope_type": "split"}, torch.float16)
+    embeddings = empty(prompts, 1024, 3840 * 49)
+    mask = torch.ones(prompts, 1024, dtype=torch.int64, device="meta")
+    measured = peak(module, lambda: module(embeddings, mask))
+    memory = family_called("LTX-2").prompt_encoding.memory
+    assert memory is not None
+    estimated = memory({"caption_channels": 3840}, prompts, "float16")
+    assert estimated == pytest.approx(measured, rel=0.15)
