@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import Progress, refuse
 from sdgraph.models import Models, quiet_libraries, resolve
-from sdgraph.nodes.diffusion.pipelines.pipeline_io import random_generator, to_pixels
+from sdgraph.nodes.diffusion.pipelines.pipeline_io import random_generator, sound_of, to_pixels
 from sdgraph.nodes.diffusion.pipelines.pipeline_settings import step_callback
 from sdgraph.values import Checkpoint, Video
 
@@ -146,7 +146,8 @@ class VideoDiffusion(Diffusion[Video]):
                 **self.family.call_options(self.chosen_steps),
                 **call,
             )
-        return Video(to_pixels(output.frames[0]), self.chosen_fps)
+        sound = sound_of(output, pipe)
+        return Video(to_pixels(output.frames[0]), self.chosen_fps, **sound)
 
 
 def _size_problem(

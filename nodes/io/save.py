@@ -54,7 +54,10 @@ class Save(Node[Path]):
 
 
 class SaveVideo(Node[Path]):
-    """Saves a video as MP4 (H.264), WebM (VP9) or GIF, with the workflow which made it."""
+    """Saves a video as MP4 (H.264), WebM (VP9) or GIF, with the workflow which made it.
+
+    Sound is saved with it, except in a GIF.
+    """
 
     category = "file"
     effect: ClassVar[bool] = True

@@ -23,12 +23,15 @@ from .swscale import swscale_flags
 
 if TYPE_CHECKING:
     import av
+    import numpy as np
+    import numpy.typing as npt
 
 # suffix → codec, its options, its constant rate factor at quality 95 and at 0
 _CODECS = {
     ".mp4": ("libx264", {"preset": "medium"}, 17, 51),
     ".webm": ("libvpx-vp9", {"b": "0", "row-mt": "1", "cpu-used": "2"}, 24, 63),
 }
+_SOUND_RATE = 48_000  # samples per second: all players have it, and Opus has hardly any other
 _BT709 = 1  # as FFmpeg numbers primaries, transfer and matrix
 _LIMITED_RANGE = 1  # what every browser expects of a video
 
@@ -38,8 +41,8 @@ def write_video(
 ) -> bool:
     """Writes a video as MP4 (H.264), WebM (VP9) or GIF, by the path's suffix.
 
-    An odd side of an MP4 is extended by one pixel, a copy of the edge. A GIF counts time in
-    1/100 s.
+    An odd side of an MP4 is extended by one pixel, a copy of the edge. Sound is written as AAC or
+    Opus. A GIF counts time in 1/100 s and is silent.
 
     Args:
         video: What to write.
@@ -102,6 +105,8 @@ def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> N
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED_RANGE
+        if video.sound is not None:
+            _encode_sound(file, video.sound, video.sound_rate, "aac" if is_mp4 else "libopus")
         scaler = VideoReformatter()  # one for all frames, since setting one up takes time
         flags = swscale_flags()
         for number, pixels in enumerate(video.frames):
@@ -114,3 +119,21 @@ def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> N
             frame.pts, frame.time_base = number, 1 / rate
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
+
+
+def _encode_sound(
+    file: av.container.OutputContainer, sound: npt.NDArray[np.float32], rate: int, codec: str
+) -> None:
+    """Adds sound to a file, before the frames: FFmpeg interleaves what it holds back."""
+    import av
+    import numpy as np
+
+    layout = "mono" if sound.shape[1] == 1 else "stereo"
+    stream = cast("av.AudioStream", file.add_stream(codec, rate=_SOUND_RATE, layout=layout))
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T), format="fltp", layout=layout)
+    frame.sample_rate, frame.pts = rate, 0
+    size = stream.codec_context.frame_size or None
+    resampler = av.AudioResampler(stream.format, layout, _SOUND_RATE, frame_size=size)
+    for resampled in (*resampler.resample(frame), *resampler.resample(None)):
+        file.mux(stream.encode(resampled))
+    file.mux(stream.encode(None))

@@ -34,6 +34,20 @@ def resize_pixels(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.N
     return np.asarray(picture)
 
 
+def sound_of(output: Any, pipe: Any) -> dict[str, Any]:
+    """The sound in what a pipeline returns, as arguments of a Video; {} if it makes none.
+
+    Args:
+        output: What the pipeline returned; its `audio` is 1 × channels × samples.
+        pipe: The pipeline, whose vocoder has the rate.
+    """
+    audio = getattr(output, "audio", None)
+    if audio is None:
+        return {}
+    samples = audio[0].float().clamp(-1, 1).T.contiguous().cpu().numpy()
+    return {"sound": samples, "sound_rate": int(pipe.vocoder.config.output_sampling_rate)}
+
+
 def to_pixels(picture: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     """Floats 0..1 of any shape as uint8, rounded as diffusers does.
 

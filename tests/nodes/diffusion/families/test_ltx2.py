@@ -41,7 +41,7 @@ def node_for(folder: Path, task: Task, **fields: Any) -> Any:
 
 
 def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
-    """The frames of a pipeline that diffusers loads itself."""
+    """The frames and the sound of a pipeline that diffusers loads itself."""
     import diffusers
     import torch
     from diffusers.pipelines.ltx2 import LTX2VideoCondition
@@ -57,7 +57,7 @@ def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
         places = {0: 0, 1: 2, -1: 1}.items()  # counted in frames of latents
         conditions = [LTX2VideoCondition(picture(n).rgb, index) for index, n in places]
         more = {"num_frames": 17, "conditions": conditions}
-    frames = pipe(
+    output = pipe(
         prompt="a red star",
         negative_prompt="a blue ring",
         width=64,
@@ -67,8 +67,8 @@ def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
         output_type="np",
         **more,
         **arguments,
-    ).frames
-    return to_pixels(np.asarray(frames)[0])
+    )
+    return to_pixels(np.asarray(output.frames)[0]), output.audio[0].numpy().T
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,9 @@ def test_it_makes_what_diffusers_makes(
     seen: list[Event] = []
     made = run(node, session=Session(device="cpu", store=None), on_event=seen.append)
     assert made.fps == 24 and len(made) == node.frames
-    assert made.frames.std() > 10 and (made.frames == by_diffusers(folder, task)).all()
+    frames, sound = by_diffusers(folder, task)
+    assert made.frames.std() > 10 and (made.frames == frames).all()
+    assert (made.sound == sound).all() and sound.shape[1] == 2 and made.sound_rate == 24000
     assert [event.step for event in seen if isinstance(event, Stepped)][-1] == 2
 
 
@@ -95,7 +97,8 @@ def test_without_guidance_a_step_is_one_pass(random_folder: Callable[[str], Path
     scales = {"guidance_scale": 1.0, "audio_guidance_scale": 1.0, **plain, **sound}
     node = node_for(folder, "text-to-video", guidance=1.0, negative_prompt="")
     made = run(node, session=Session(device="cpu", store=None))
-    assert (made.frames == by_diffusers(folder, "text-to-video", **scales)).all()
+    frames, sound = by_diffusers(folder, "text-to-video", **scales)
+    assert (made.frames == frames).all() and (made.sound == sound).all()
 
 
 def test_a_remembered_embedding_gives_the_same_bits_without_a_text_encoder(
