@@ -121,9 +121,13 @@ _OTHERS = (
         rf"{_TRANSFORMER}(patchify_proj\.|transformer_blocks\.\d+\.scale_shift_table$)",
         _FAMILY,
     ),
+    _Kind("a model of Wan VACE", rf"{_TRANSFORMER}vace_(blocks|patch_embedding)\.", _FAMILY),
+    _Kind(
+        "a model of Wan Animate", rf"{_TRANSFORMER}(face_adapter|pose_patch_embedding)\.", _FAMILY
+    ),
     _Kind(
         "a model of Wan",
-        rf"{_TRANSFORMER}(head\.modulation$|blocks\.\d+\.(self|cross)_attn\.norm_[qk]\.|vace_blocks\.)",
+        rf"{_TRANSFORMER}(head\.modulation$|blocks\.\d+\.(self|cross)_attn\.norm_[qk]\.)",
         _FAMILY,
     ),
     _Kind("a model of Mochi", rf"{_TRANSFORMER}blocks\.\d+\.attn\.qkv_x\.", _FAMILY),
@@ -198,6 +202,12 @@ DENOISERS: Mapping[str, KnownDenoiser] = {
     "a model of LTX-2": KnownDenoiser("LTX2", "LTX2Pipeline", "Lightricks/LTX-2"),
     "a model of LTX-Video": KnownDenoiser("LTX", "LTXPipeline", "Lightricks/LTX-Video"),
     "a model of Wan": KnownDenoiser("Wan", "WanPipeline", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"),
+    "a model of Wan VACE": KnownDenoiser(
+        "WanVACE", "WanVACEPipeline", "Wan-AI/Wan2.1-VACE-1.3B-diffusers"
+    ),
+    "a model of Wan Animate": KnownDenoiser(
+        "WanAnimate", "WanAnimatePipeline", "Wan-AI/Wan2.2-Animate-14B-Diffusers"
+    ),
     "a model of Mochi": KnownDenoiser("Mochi", "MochiPipeline", "genmo/mochi-1-preview"),
     "a model of SANA": KnownDenoiser(
         "Sana", "SanaPipeline", "Efficient-Large-Model/Sana_1600M_1024px_diffusers"

@@ -103,6 +103,8 @@ def test_another_number_is_another_base(change: str) -> None:
         (["double_blocks.0.img_attn.norm.key_norm.scale"], "a model of Flux", "layout"),
         (["model.diffusion_model.joint_blocks.0.x.weight"], "a model of Stable Diffusion 3", ""),
         (["head.modulation", "blocks.0.x.weight"], "a model of Wan", "layout"),
+        (["head.modulation", "vace_blocks.0.after_proj.bias"], "a model of Wan VACE", "layout"),
+        (["head.modulation", "face_adapter.fuser_blocks.0"], "a model of Wan Animate", "layout"),
         (["layers.0.adaLN_modulation.0.weight", "cap_embedder.0.weight"], "a model of Z-Image", ""),
         (["transformer_blocks.0.img_mod.1.weight"], "a model of Qwen-Image", "layout"),
         (["model.1.sub.0.RDB1.conv1.0.weight"], "an upscaler of pictures", ""),
