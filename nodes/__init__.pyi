@@ -1,5 +1,6 @@
 # Written by `python -m sdgraph.graph.node_stub sdgraph.nodes`; do not edit.
 
+from .diffusion.animate_character import AnimateCharacter as AnimateCharacter
 from .diffusion.controlnet import ControlNet as ControlNet
 from .diffusion.depth_to_image import DepthToImage as DepthToImage
 from .diffusion.edit import Edit as Edit
@@ -83,6 +84,7 @@ from .video.frames import VideoFromFrames as VideoFromFrames
 NODE_MODULES: dict[str, str]
 
 __all__ = [
+    "AnimateCharacter",
     "Blend",
     "Canny",
     "Compare",

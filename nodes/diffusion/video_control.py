@@ -12,6 +12,7 @@ from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress, refuse
 from sdgraph.models import Models
 from sdgraph.nodes.diffusion.pipelines.video_conditions import (
+    fitting_size,
     frame_counts,
     length_problems,
     masks_of,
@@ -103,8 +104,7 @@ class VideoControl(VideoOfAnyLength):
         if self._source() is None or not isinstance(self.checkpoint, Checkpoint):
             return size
         multiple = self.family.size_multiple(self.checkpoint)
-        width, height = (max(1, round(side / multiple)) * multiple for side in size)
-        return self.width or width, self.height or height
+        return fitting_size(size, multiple, self.width, self.height)
 
     def chosen_size(self) -> tuple[int, int] | None:
         return super().chosen_size() if self._source() is None else known_size(self)

@@ -9,7 +9,11 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress
 from sdgraph.models import Models
-from sdgraph.nodes.diffusion.pipelines.video_conditions import frame_counts, pictures_of
+from sdgraph.nodes.diffusion.pipelines.video_conditions import (
+    fitting_size,
+    frame_counts,
+    pictures_of,
+)
 from sdgraph.nodes.image.known_size import known_size
 from sdgraph.values import Checkpoint, Video
 
@@ -44,8 +48,7 @@ class Video2Video(VideoDiffusion):
         if not isinstance(self.checkpoint, Checkpoint):
             return size
         multiple = self.family.size_multiple(self.checkpoint)
-        width, height = (max(1, round(side / multiple)) * multiple for side in size)
-        return self.width or width, self.height or height
+        return fitting_size(size, multiple, self.width, self.height)
 
     def chosen_size(self) -> tuple[int, int] | None:
         return known_size(self)

@@ -57,6 +57,7 @@ TYPES: Mapping[str, str] = {
     "LTX2Pipeline": "Text2Video",
     "LTX2ImageToVideoPipeline LTX2ConditionPipeline": "Image2Video",
     "WanVideoToVideoPipeline CogVideoXVideoToVideoPipeline vid2vid": "Video2Video",
+    "WanAnimateToVideo WanAnimatePipeline": "AnimateCharacter",
     "WanVaceToVideo WanVACEPipeline CogVideoXFunControlPipeline": "VideoControl",
 }
 """The node type that does what a node, a pipeline or a mode of another tool does."""

@@ -76,6 +76,7 @@ VALUES: tuple[Any, ...] = (
 )
 CHECKPOINTS = [Checkpoint(name) for name in shipped_names()]
 AROUND: dict[str, list[dict[str, Any]]] = {
+    "AnimateCharacter": [{"background": LITERALS[Video], "mask": spot(8, 8)}],
     "ControlNet": [
         {
             "image": photo(8, 8),
@@ -108,6 +109,9 @@ AROUND: dict[str, list[dict[str, Any]]] = {
     ],
 }
 """For some nodes: the other fields that a field requires."""
+
+VIDEO_NODES = ("AnimateCharacter", "Image2Video", "Video2Video", "VideoControl")
+"""The nodes that a plan asks for the length of their videos, by a checkpoint that makes some."""
 
 ALONE = {("Mask", "alpha")}
 """Fields that take another value only when every other field is left out."""
@@ -330,7 +334,7 @@ def test_a_library_that_makes_pixels_is_in_every_key(monkeypatch: pytest.MonkeyP
 def test_a_plan_names_these_keys(folder: Path) -> None:
     for cls in NODE_CLASSES:
         video = {"checkpoint": Checkpoint("tiny/text-to-video")}
-        changes = video if cls.__name__ in ("Image2Video", "Video2Video", "VideoControl") else {}
+        changes = video if cls.__name__ in VIDEO_NODES else {}
         node = cls(**{**fields_with_files(cls, folder), **changes})
         (step,) = make_plan(Graph.of(node), store=Store(), device="cpu", dtype="float32").steps
         assert step.key == key(node)

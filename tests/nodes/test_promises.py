@@ -75,6 +75,10 @@ def mask_examples() -> Iterator[Example]:
 
 
 EXAMPLES: dict[str, list[Example]] = {
+    "AnimateCharacter": [
+        example("background", "mask", changes=TUNING),
+        example(background=LITERALS[Video], mask=spot(8, 8), changes=TUNING),
+    ],
     "Compare": [example(changes={"labels": ["one", "other"]})],
     "ControlNet": [
         example(

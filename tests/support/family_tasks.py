@@ -62,7 +62,8 @@ _TASKS = {
     "Adapter": "controlnet",
     "Redux|ImageVariation|UnCLIPImg2Img": "variation",
     "UnCLIP": "from image embeddings",
-    "VACE|Animate(?!Diff)|FunControl|ICLora|HDR": "video-control",
+    "WanAnimate": "animate",
+    "VACE|FunControl|ICLora|HDR|InContext": "video-control",
     "VideoToVideo": "video-to-video",
     "Condition": "frames-to-video",
     "ImageToVideo|Image2Video|StableVideoDiffusion|Framepack": "image-to-video",
@@ -82,6 +83,12 @@ _VARIATION = ("FluxPriorReduxPipeline", "variation")
 """A pipeline that another one, which makes the picture, is preceded by."""
 
 _REASONS = {
+    "LTX2InContextPipeline": "needs LoRAs that are made for it, with videos as references",
+    "LTX2HDRPipeline": "makes pictures of high dynamic range, which no port carries",
+    "LTX2VideoDiffusionDecodePipeline": "works on latents, which no port carries",
+    "LTX2DFRPipeline": "hands latents from one stage to the next, which no port carries",
+    "LTX2DFRTemporalRefinePipeline": "works on latents, which no port carries",
+    "LTXI2VLongMultiPromptPipeline": "needs a prompt for each part of a video, which no node takes",
     "latent upscale": "works on latents, which no port carries",
     "from image embeddings": "needs a prior that no family has",
     "layers": "makes several pictures with transparency, which no node gives",

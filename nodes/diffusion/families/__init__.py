@@ -48,6 +48,7 @@ from .tasks import Knob, Purpose, Task
 from .text_to_video import TEXT_TO_VIDEO
 from .transformer_networks import TRANSFORMER_LORA_PREFIXES, transformer_width
 from .wan import WAN
+from .wan_animate import WAN_ANIMATE
 from .wan_vace import WAN_VACE
 from .z_image import Z_IMAGE
 
@@ -78,6 +79,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
     LUMINA2,
     AURA_FLOW,
     WAN_VACE,
+    WAN_ANIMATE,
     WAN,
     LTX2,
     LTX_VIDEO,

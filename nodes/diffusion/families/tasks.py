@@ -20,6 +20,7 @@ Task = Literal[
     "frames-to-video",
     "video-to-video",
     "video-control",
+    "animate",
 ]
 """What a node asks a pipeline to do.
 

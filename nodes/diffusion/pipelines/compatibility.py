@@ -48,6 +48,7 @@ _NODES_BY_TASK: dict[Task, str] = {
     "frames-to-video": "Image2Video with `last`",
     "video-to-video": "Video2Video",
     "video-control": "VideoControl",
+    "animate": "AnimateCharacter",
 }
 """The node that does a task."""
 

@@ -18,6 +18,19 @@ _GREY = (128, 128, 128)
 """What stands for pixels that a pipeline paints freely."""
 
 
+def fitting_size(
+    size: tuple[int, int], multiple: int, width: int | None = None, height: int | None = None
+) -> tuple[int, int]:
+    """The size next to another one whose sides are multiples of a number, unless they are given.
+
+    Example:
+        >>> fitting_size((100, 60), 16), fitting_size((100, 60), 16, width=64)
+        ((96, 64), (64, 64))
+    """
+    nearest_width, nearest_height = (max(1, round(side / multiple)) * multiple for side in size)
+    return width or nearest_width, height or nearest_height
+
+
 def frame_counts(video: In[Video]) -> tuple[int, int] | None:
     """The least and the largest number of frames of a video, or of what a node makes, if known."""
     return video.frame_range() if isinstance(video, Node) else (len(video), len(video))
@@ -44,16 +57,18 @@ def _describe(least: int, most: int) -> str:
     return f"{least} frames" if least == most else f"about {(least + most) // 2} frames"
 
 
-def refuse_other_shapes(videos: Mapping[str, Video | Mask | None]) -> None:
+def refuse_other_shapes(videos: Mapping[str, Video | Mask | None], *, sizes: bool = True) -> None:
     """Raises InvalidValueError if videos differ in size or length; a Mask is for all frames.
 
     Args:
         videos: The videos by the names of their fields; None is skipped.
+        sizes: Whether they must be of one size.
     """
     given = {name: video for name, video in videos.items() if video is not None}
     (first_name, first), *others = given.items()
     for name, other in others:
-        check_same_size(first.size, other.size, (first_name, name))
+        if sizes:
+            check_same_size(first.size, other.size, (first_name, name))
         if isinstance(first, Video) and isinstance(other, Video) and len(first) != len(other):
             found = f"{len(other)} frames, and {first_name} has {len(first)}"
             fix = "cut the longer one by `seconds`"
@@ -104,6 +119,14 @@ def masks_of(mask: Mask | Video, count: int, size: tuple[int, int]) -> list[PIL.
 
 def _threshold(mask: PIL.Image.Image) -> PIL.Image.Image:
     return mask.point([0] * PAINTED + [255] * (256 - PAINTED))
+
+
+def black_out(frames: list[PIL.Image.Image], masks: list[PIL.Image.Image]) -> list[PIL.Image.Image]:
+    """Frames that are black where their masks are white."""
+    import PIL.Image
+
+    black = PIL.Image.new("RGB", frames[0].size)
+    return paint_frames(frames, masks, [black] * len(frames))
 
 
 def paint_frames(

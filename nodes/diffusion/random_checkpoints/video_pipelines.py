@@ -134,6 +134,31 @@ def _wan_vace() -> Any:
     )
 
 
+def _wan_animate() -> Any:
+    """Wan Animate for faces of 16 × 16 pixels."""
+    import diffusers
+
+    encoder, processor = clip_vision()
+    faces = {
+        "motion_encoder_channel_sizes": dict.fromkeys(("4", "8", "16"), 16),
+        "motion_encoder_size": 16,
+        "motion_style_dim": 8,
+        "motion_dim": 4,
+        "motion_encoder_dim": 16,
+        "face_encoder_hidden_dim": 16,
+        "face_encoder_num_heads": 2,
+        "inject_face_latents_blocks": 2,
+    }
+    pictures = {"image_dim": encoder.config.hidden_size, "added_kv_proj_dim": 24}
+    size = {**_WAN_TRANSFORMER, **pictures, **faces, "in_channels": 36, "latent_channels": 16}
+    return diffusers.WanAnimatePipeline(
+        **_wan_components(),
+        transformer=diffusers.WanAnimateTransformer3DModel(**size),
+        image_encoder=encoder,
+        image_processor=processor,
+    )
+
+
 def _ltx_video() -> Any:
     import diffusers
 
@@ -214,6 +239,7 @@ PIPELINES: Mapping[str, Callable[[], Any]] = {
     "cogvideox-i2v": lambda: _cogvideox("CogVideoXImageToVideoPipeline", channels=32),
     "ltx-video": _ltx_video,
     "wan": _wan,
+    "wan-animate": _wan_animate,
     "wan-vace": _wan_vace,
     "wan-flf2v": lambda: _wan_i2v(pictures=2),
     "wan-i2v": _wan_i2v,

@@ -18,6 +18,7 @@ from .test_transformer_memory import family_called
 WAN_1B: dict[str, Any] = {"num_attention_heads": 12, "ffn_dim": 8960}
 WAN_14B: dict[str, Any] = {"num_attention_heads": 40, "ffn_dim": 13824}
 FROM_PICTURE = {**WAN_14B, "in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 5120}
+ANIMATE = {**WAN_14B, "num_layers": 5, "added_kv_proj_dim": 5120}
 VACE_1B = {**WAN_1B, "num_layers": 15, "vace_layers": [*range(15)]}
 VACE_14B = {**WAN_14B, "num_layers": 8, "vace_layers": [*range(8)]}
 WAN_5B: dict[str, Any] = {"num_attention_heads": 24, "ffn_dim": 14336}
@@ -82,6 +83,19 @@ def vace(config: Any, frames: int, height: int, width: int, *, timed: bool) -> C
         empty(1, 512, 4096),
         control_hidden_states=empty(1, 96, frames, height, width),
         control_hidden_states_scale=empty(len(config["vace_layers"])),
+    )
+
+
+def animate(
+    config: Any, frames: int, height: int, width: int, *, timed: bool
+) -> Callable[[Any], Any]:
+    return lambda module: module(
+        hidden_states=empty(1, 36, frames, height, width),
+        timestep=empty(1),
+        encoder_hidden_states=empty(1, 512, 4096),
+        encoder_hidden_states_image=empty(1, 257, 1280),
+        pose_hidden_states=empty(1, 16, frames - 1, height, width),  # the character has none
+        face_pixel_values=empty(1, 3, 4 * frames - 7, 512, 512),
     )
 
 
@@ -161,6 +175,7 @@ def hunyuan(
         ("Wan", "WanTransformer3DModel", wan, WAN_5B, True),
         ("Wan VACE", "WanVACETransformer3DModel", vace, VACE_1B, False),
         ("Wan VACE", "WanVACETransformer3DModel", vace, VACE_14B, False),
+        ("Wan Animate", "WanAnimateTransformer3DModel", animate, ANIMATE, False),
         ("LTX-Video", "LTXVideoTransformer3DModel", ltx, {}, False),
         ("LTX-Video", "LTXVideoTransformer3DModel", ltx, {}, True),
         ("LTX-2", "LTX2VideoTransformer3DModel", ltx2, {"rope_type": "split"}, False),

@@ -33,12 +33,18 @@ def ftfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
         return
     from diffusers.pipelines.wan import (
+        pipeline_wan_animate,
         pipeline_wan_i2v,
         pipeline_wan_vace,
         pipeline_wan_video2video,
     )
 
-    users = (pipeline_wan_i2v, pipeline_wan_vace, pipeline_wan_video2video)
+    users = (
+        pipeline_wan_animate,
+        pipeline_wan_i2v,
+        pipeline_wan_vace,
+        pipeline_wan_video2video,
+    )
     folder = tmp_path_factory.mktemp("packages")
     (folder / "ftfy.py").write_text("def fix_text(text):\n    return text\n")
     with pytest.MonkeyPatch.context() as patch:

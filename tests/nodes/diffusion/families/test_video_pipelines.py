@@ -125,8 +125,8 @@ def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
 
 
 def test_every_checkpoint_is_tried() -> None:
-    only_control = {"cogvideox-fun"}  # by test_video_control.py
-    assert {*PAIRS, *only_control} == set(video_pipelines.PIPELINES)
+    others = {"cogvideox-fun", "wan-animate"}  # test_video_control.py, test_animate_character.py
+    assert {*PAIRS, *others} == set(video_pipelines.PIPELINES)
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
