@@ -6,6 +6,7 @@ import inspect
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,18 @@ _SEED = 7
 
 
 def text_node(folder: Path, side: int, steps: int) -> Diffusion[Any] | None:
-    """The node that makes something from a prompt with a checkpoint; None if it needs more."""
+    """The node that makes something from a prompt alone; None if it needs more, or a package."""
     checkpoint = Checkpoint(folder)
     try:
         family = family_of(checkpoint)
     except CheckpointError:  # a ControlNet, or a model that another checkpoint is used with
         return None
     assert family is not None, "a checkpoint that was just made is here"
-    tasks = family.tasks_of(checkpoint)
+    tasks = [
+        task
+        for task in family.tasks_of(checkpoint)
+        if all(find_spec(package) for package in family.packages.get(task, ()))
+    ]
     fields: dict[str, Any] = {
         "prompt": "a red star",
         "checkpoint": checkpoint,

@@ -124,6 +124,8 @@ LTX2 = ModelFamily(
     prompt_encoding=PromptEncoding(
         results=MASKED_EMBEDDINGS,
         options={"max_sequence_length": _MAX_TOKENS},
+        # All hidden states of 1024 tokens are 385 MB, those of a usual prompt a few.
+        left_padding=_MAX_TOKENS,
         memory=_connecting_memory,
     ),
     guidance=Guidance(

@@ -19,6 +19,8 @@ MASKED_EMBEDDINGS = (
 )
 """What `encode_prompt` of many pipelines returns: embeddings, each with its attention mask."""
 
+_EMBEDDING, _MASK = "prompt_embeds", "prompt_attention_mask"
+
 
 def _no_instruction(pipe: Any) -> str:
     return ""
@@ -42,6 +44,8 @@ class PromptEncoding:
         in_windows: Whether its text encoders read long prompts, weights such as (star:1.2) and
             words of textual inversions window by window, as those of CLIP do.
         encode_prompt_of: The pipeline whose `encode_prompt` is used; "" for the pipeline's own.
+        left_padding: To how many tokens embeddings and their masks are padded at their beginning,
+            by tokens that the denoiser does not see; they are remembered without them. 0 for none.
         memory: The bytes that the pipeline needs to bring embeddings to the denoiser's width, by
             the denoiser's config, the number of prompts and the dtype; None for hardly any.
         pictures: How its text encoder is given the pictures that are edited; None if it reads
@@ -58,6 +62,7 @@ class PromptEncoding:
     instruction: Callable[[Any], str] = _no_instruction
     in_windows: bool = False
     encode_prompt_of: str = ""
+    left_padding: int = 0
     memory: Callable[[Mapping[str, Any], int, str], int] | None = None
     pictures: PictureReading | None = None
     options_by_config: Callable[[Config], Mapping[str, Any]] | None = None
@@ -144,8 +149,35 @@ class PromptEncoding:
             if name and tensor is not None:
                 yield prefix + name, tensor
 
+    def without_padding(self, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Tensors of embedded prompts without the padding at their beginning."""
+        if not self.left_padding:
+            return tensors
+        counts = {
+            name.removesuffix(_MASK): int(mask.sum())
+            for name, mask in tensors.items()
+            if name.endswith(_MASK)
+        }
+        return {
+            name: tensor[:, -count:]
+            for name, tensor in tensors.items()
+            for prefix, count in counts.items()
+            if name in (prefix + _MASK, prefix + _EMBEDDING)
+        }
+
+    def _with_padding(self, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not self.left_padding:
+            return tensors
+        padded = {}
+        for name, tensor in tensors.items():
+            count = self.left_padding - tensor.shape[1]
+            padded[name] = tensor.new_zeros(1, self.left_padding, *tensor.shape[2:])
+            padded[name][:, count:] = tensor
+        return padded
+
     def as_arguments(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of the pipeline's call for tensors by name."""
+        """The arguments of the pipeline's call for tensors by name, padded where it pads them."""
+        tensors = self._with_padding(tensors)
         arguments = {name: [each] if self.as_lists else each for name, each in tensors.items()}
         if self.empty_negative is not None and "negative_prompt_embeds" in arguments:
             arguments["negative_prompt"] = None  # a text, unless told otherwise

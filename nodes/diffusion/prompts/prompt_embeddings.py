@@ -100,8 +100,11 @@ def embed_prompts(
         clip_skip=clip_skip,
         pictures=pictures,
     )
-    remembered = load(models.recall(STAGE, lambda: _as_bytes(encode)))
-    return family.prompt_encoding.as_arguments(
+    encoding = family.prompt_encoding
+    remembered = load(
+        models.recall(STAGE, lambda: _as_bytes(lambda: encoding.without_padding(encode())))
+    )
+    return encoding.as_arguments(
         {name: tensor.to(models.device) for name, tensor in remembered.items()}
     )
 

@@ -15,6 +15,7 @@ from sdgraph import Checkpoint, Session, Store, run
 from sdgraph.events import Event, Loaded, Stepped
 from sdgraph.nodes import Image2Video, Text2Video
 from sdgraph.nodes.diffusion.families import Task, family_of
+from sdgraph.nodes.diffusion.families.ltx2 import LTX2
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from tests.support.failing_runs import problems_of
 
@@ -112,6 +113,23 @@ def test_a_remembered_embedding_gives_the_same_bits_without_a_text_encoder(
     assert run(node, session=session, on_event=seen.append) == expected
     loaded = [event.component for event in seen if isinstance(event, Loaded)]
     assert loaded and not [e for e in loaded if "text_encoder" in e or "tokenizer" in e]
+
+
+def test_embeddings_are_remembered_without_their_padding() -> None:
+    import torch
+
+    encoding = LTX2.prompt_encoding
+    tensors: dict[str, Any] = {}
+    for prefix, count in (("", 3), ("negative_", 5)):
+        mask = torch.zeros(1, 1024, dtype=torch.int64)
+        mask[:, -count:] = 1
+        embeddings = torch.rand(1, 1024, 4) * mask[..., None]
+        tensors |= {f"{prefix}prompt_embeds": embeddings, f"{prefix}prompt_attention_mask": mask}
+    short = encoding.without_padding(tensors)
+    assert [tensor.shape[1] for tensor in short.values()] == [3, 3, 5, 5]
+    padded = encoding.as_arguments(short)
+    assert padded.keys() == tensors.keys()
+    assert all(torch.equal(padded[name], tensors[name]) for name in tensors)
 
 
 def test_pictures_for_one_place_are_refused(random_folder: Callable[[str], Path]) -> None:
