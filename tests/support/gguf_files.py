@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file
 
 _TYPES = {"F32": 0, "F16": 1, "Q8_0": 8}
 _ALIGNMENT = 32
@@ -70,3 +71,21 @@ def _padded(data: bytes) -> bytes:
 
 def _text(text: str) -> bytes:
     return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def write_module(path: Path, files: Iterable[Path]) -> Path:
+    """Writes the tensors of safetensors files, with the matrices that can be in Q8_0 in that.
+
+    Args:
+        path: The file.
+        files: The files.
+    """
+    kinds: dict[str, tuple[str, tuple[int, ...]]] = {}
+    content: dict[str, bytes] = {}
+    for file in files:
+        for name, values in load_file(file).items():
+            kind, data = "F32", values.astype(np.float32).tobytes()
+            if values.ndim == 2 and values.shape[1] % 32 == 0 and name.endswith(".weight"):
+                kind, data = "Q8_0", quantize(values.astype(np.float32))[0]
+            kinds[name], content[name] = (kind, values.shape), data
+    return write(path, kinds, content)

@@ -10,7 +10,8 @@ of torch's allocations, without computing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 from sdgraph.values import DTYPE_BYTES
 
@@ -73,6 +74,15 @@ def patch_side(config: Config) -> int:
     return int(size if isinstance(size, int) else size[-1])
 
 
+_UNCAST: Mapping[str, tuple[str, ...]] = {
+    "HunyuanVideoTransformer3DModel": ("x_embedder", "context_embedder"),
+    "Lumina2Transformer2DModel": ("x_embedder", r"caption_embedder\.0\."),
+    "PixArtTransformer2DModel": ("adaln_single",),
+    "WanTransformer3DModel": ("patch_embedding", "condition_embedder", "rope"),
+    "ZImageTransformer2DModel": ("t_embedder", "cap_embedder"),
+}
+"""The layers that diffusers' layerwise casting leaves alone in a class, besides the usual ones."""
+
 _QUERY = re.compile(r"(?:^|[._])(?:to_q|qkv|add_q_proj|self_attn[._]q)$")
 """Layers that take tokens of the transformer's width, by their names in a LoRA."""
 
@@ -109,6 +119,7 @@ def transformer(
         memory=transformer_memory(tensors, text_tokens, patch, per_feed_forward),
         timed_memory=transformer_memory(timed, text_tokens, patch, per_feed_forward),
         lora_features=_attention_features,
+        uncast_layers=tuple(chain.from_iterable(_UNCAST.get(name, ()) for name in class_names)),
         sample_size=128,
         latents_per_token=latents_per_token,
         tensors=tensors,

@@ -12,6 +12,7 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.memory import Component, ComponentKey
 from sdgraph.models.formats import sizes
 from sdgraph.models.formats.config_files import read_config
+from sdgraph.models.formats.gguf_headers import is_gguf
 from sdgraph.values import Lora, Part
 
 from . import fingerprints
@@ -178,6 +179,13 @@ class ResolvedPart:
         """
         return fingerprints.component_fingerprint(self)
 
+    @cached_property
+    def keeps_blocks(self) -> bool:
+        """Whether quantized weights of linear layers in a GGUF file stay so in memory."""
+        recast = self.part.casting or self.quantization
+        is_file = self.tensor_prefix is not None and not recast
+        return is_file and role_of(self.part.component) == "denoiser" and is_gguf(self.files[0])
+
     def component(self, device: str, dtype: str) -> Component:
         """The component for the memory planner, loaded on `device` in `dtype`."""
         component = self._components.get((device, dtype))
@@ -196,7 +204,9 @@ class ResolvedPart:
         """
         if self.is_lora:
             return 0
-        return sizes.footprint(self.part, self.files, dtype, self.tensor_prefix)
+        return sizes.footprint(
+            self.part, self.files, dtype, self.tensor_prefix, in_blocks=self.keeps_blocks
+        )
 
     def check(self) -> None:
         """Raises CheckpointError if it is on this disk and cannot be used; loads nothing."""

@@ -11,6 +11,7 @@ The format (github.com/ggml-org/ggml, docs/gguf.md), all numbers little endian:
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from math import prod
@@ -47,6 +48,11 @@ BLOCKS: Mapping[int, tuple[int, int]] = {
 
 _PLAIN = {0: "F32", 1: "F16", 30: "BF16"}
 """The types that are not quantized, with the names of safetensors for them."""
+
+KEPT_TYPES = frozenset({2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 20, 23})
+"""The quantized types that diffusers computes the same weights of as gguf, bit for bit."""
+
+_LINEAR = re.compile(r"(?!.*\btime_embed(der|ding)\b).*\.weight")
 
 _SCALARS = {
     0: "B",
@@ -107,6 +113,32 @@ def read_gguf_header(path: Path) -> dict[str, dict[str, Any]]:
     if size < end:
         raise GgufHeaderError(f"{size} bytes: it is cut short, of at least {end} bytes")
     return tensors
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether a file begins as a GGUF file does; raises OSError if it cannot be read."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def stays_in_blocks(name: str, tensor: Mapping[str, Any]) -> bool:
+    """Whether a tensor may stay quantized in memory: the weight of a linear layer, by its header.
+
+    Those that embed the time do not: models ask for their dtype, and keep some in float32.
+
+    Args:
+        name: Its name.
+        tensor: Its entry in the header, as `read_gguf_header` gives it.
+
+    Example:
+        >>> entry = {"shape": [8, 64], "gguf_type": 8}
+        >>> stays_in_blocks("proj.weight", entry), stays_in_blocks("proj.bias", entry)
+        (True, False)
+    """
+    kind, shape = tensor.get("gguf_type"), tensor["shape"]
+    if kind not in KEPT_TYPES or len(shape) != 2 or not _LINEAR.fullmatch(name):
+        return False
+    return bool(shape[1] % BLOCKS[kind][0] == 0)
 
 
 def _read_tensors(file: IO[bytes]) -> tuple[dict[str, dict[str, Any]], int]:

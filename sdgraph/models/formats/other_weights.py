@@ -93,7 +93,11 @@ _OTHERS = (
         _FAMILY,
     ),
     _Kind("a model of Chroma", rf"{_TRANSFORMER}distilled_guidance_layer\.", _FAMILY),
-    _Kind("a model of HunyuanVideo", rf"{_TRANSFORMER}txt_in\.individual_token_refiner\.", _FAMILY),
+    _Kind(
+        "a model of HunyuanVideo",
+        rf"{_TRANSFORMER}(txt_in\.individual_token_refiner|context_embedder\.token_refiner)\.",
+        _FAMILY,
+    ),
     _Kind("a model of HiDream", rf"{_TRANSFORMER}double_stream_blocks\.", _FAMILY),
     _Kind(
         "a model of Flux",
@@ -117,6 +121,12 @@ _OTHERS = (
     _Kind("a model of Lumina 2", rf"{_TRANSFORMER}cap_embedder\.", _FAMILY),
     _Kind("a model of LTX-2", rf"{_TRANSFORMER}av_ca_\w+\.", _FAMILY),
     _Kind(
+        "a model of SANA",
+        rf"{_TRANSFORMER}(blocks\.\d+\.cross_attn\.kv_linear|transformer_blocks\.\d+\.ff\.conv_inverted)"
+        r"\.",
+        _FAMILY,
+    ),
+    _Kind(
         "a model of LTX-Video",
         rf"{_TRANSFORMER}(patchify_proj\.|transformer_blocks\.\d+\.scale_shift_table$)",
         _FAMILY,
@@ -131,7 +141,6 @@ _OTHERS = (
         _FAMILY,
     ),
     _Kind("a model of Mochi", rf"{_TRANSFORMER}blocks\.\d+\.attn\.qkv_x\.", _FAMILY),
-    _Kind("a model of SANA", rf"{_TRANSFORMER}blocks\.\d+\.cross_attn\.kv_linear\.", _FAMILY),
     _Kind("a model of Cosmos", r"net\.(blocks|x_embedder)\.", _FAMILY),
     _Kind(
         "a model of Stable Cascade",

@@ -13,19 +13,29 @@ from typing import Any
 from sdgraph.files import FileStamp
 from sdgraph.values import DTYPE_BYTES, Part
 
+from .gguf_headers import stays_in_blocks
 from .safetensors_files import file_header
 from .scaled_weights import FP8_DTYPES
 from .single_file_kinds import component_tensors
 
 _FLOATS = ("F16", "BF16", "F32", "F64", *FP8_DTYPES)
 """The dtypes of files that are cast to the computing dtype when they are loaded."""
-_UNCAST = ("norm", "pos_embed", "patch_embed")
-"""Parts of the names of layers that diffusers' layerwise casting leaves in the computing dtype."""
+_BYTES = "U8"
+_UNCAST = ("norm", "pos_embed", "patch_embed", r"^proj_(in|out)\.", r"(^|\.)(?!weight$|bias$)\w+$")
+"""What diffusers' layerwise casting leaves in the computing dtype: some layers, by parts of their
+names, and parameters that belong to no layer."""
 _NOT_LINEAR = r"(embed_tokens|_embedding|shared|relative_attention_bias)\.weight$|^lm_head\."
 """Matrices that are no weights of linear layers, or that stay as they are: not quantized."""
 
 
-def footprint(part: Part, files: Sequence[Path], dtype: str, prefix: str | None = None) -> int:
+def footprint(
+    part: Part,
+    files: Sequence[Path],
+    dtype: str,
+    prefix: str | None = None,
+    *,
+    in_blocks: bool = False,
+) -> int:
     """The bytes that a component takes when it is loaded; an estimate for a quantized one.
 
     Args:
@@ -33,6 +43,7 @@ def footprint(part: Part, files: Sequence[Path], dtype: str, prefix: str | None 
         files: Its weight files; empty if they are not on this disk.
         dtype: The dtype that it computes in, unless its checkpoint names another.
         prefix: What the names of its tensors begin with, if its file has other components, too.
+        in_blocks: Whether quantized weights of linear layers in a GGUF file stay so.
     """
     casting, quantization = part.casting, part.quantization
     computed = part.checkpoint.dtype or dtype
@@ -44,7 +55,8 @@ def footprint(part: Part, files: Sequence[Path], dtype: str, prefix: str | None 
         uncast = (*_UNCAST, *part.uncast_layers)
     widths = dict.fromkeys(uncast, DTYPE_BYTES.get(computed, 1))
     matrices_only = quantization is not None
-    return sum([_cast_bytes(path, width, widths, prefix, matrices_only) for path in files])
+    more = (prefix, matrices_only, in_blocks)
+    return sum([_cast_bytes(path, width, widths, *more) for path in files])
 
 
 def tensor_bytes(path: Path, prefix: str) -> int:
@@ -70,6 +82,7 @@ def _cast_bytes(
     widths: Mapping[str, float],
     prefix: str | None,
     matrices_only: bool,
+    in_blocks: bool,
 ) -> int:
     """The bytes of a file's tensors when each number of a floating dtype takes `width` bytes.
 
@@ -77,7 +90,8 @@ def _cast_bytes(
     `matrices_only` the tensors that are no matrices, such as biases and convolutions, are of the
     first kind.
     """
-    counts = _count_numbers(path, tuple(widths), prefix, FileStamp.of(path), matrices_only)
+    stamp = FileStamp.of(path)
+    counts = _count_numbers(path, tuple(widths), prefix, stamp, matrices_only, in_blocks)
     if counts is None:
         return path.stat().st_size
     sizes = (
@@ -94,12 +108,14 @@ def _count_numbers(
     prefix: str | None,
     stamp: FileStamp,
     matrices_only: bool = False,
+    in_blocks: bool = False,
 ) -> Mapping[tuple[str, int, str], int] | None:
     """How many numbers of each dtype and kind of layer a file contains; None if it is unreadable.
 
     The dtype is its name and its bytes per number. The kind of layer is the first of `layers`
     (regular expressions) that is found in the tensor's name, or ""; with `matrices_only` the first
-    one for all tensors that are no matrices.
+    one for all tensors that are no matrices. With `in_blocks` weights of linear layers that are
+    quantized in a GGUF file count as bytes.
     """
     counts: Counter[tuple[str, int, str]] = Counter()
     try:
@@ -107,7 +123,9 @@ def _count_numbers(
         for name in tensors if prefix is None else component_tensors(tensors, prefix):
             tensor = tensors[name]
             begins, ends = tensor["data_offsets"]
-            if ends > begins:
+            if in_blocks and stays_in_blocks(name, tensor):
+                counts[_BYTES, 1, ""] += ends - begins
+            elif ends > begins:
                 count = prod(tensor["shape"])
                 other = matrices_only and len(tensor["shape"]) != 2
                 kind = layers[0] if other else _kind(name, layers)

@@ -7,7 +7,8 @@ of another program, or already those of the component's own library.
 2. Tensors without data stand for those in the header. diffusers' function for the component renames
    them; what it gives must be exactly the tensors of the module.
 3. Only the tensors of this component are read, renamed in the same way, and become the module's
-   weights in the dtype that it computes in.
+   weights in the dtype that it computes in. Those of a denoiser's linear layers in a GGUF file stay
+   in their blocks.
 """
 
 from __future__ import annotations
@@ -65,10 +66,11 @@ def load_module(cls: Any, part: ResolvedPart, dtype: str) -> Any:
     module = weight_keys.empty_module(cls, folder)
     refuse_other_tensors(part.name, module, part.files[0], prefix)
     wanted = devices.torch_dtype(dtype)
-    names = component_tensors(refuse_damaged(part.files[0]).tensors, prefix)
-    # Weights that stay in float32 are rounded after they have their own names.
-    rounded_to = None if weight_keys.keeps_any_precise(module) else wanted
-    weights = convert_tensors(module, read_tensors(part.files[0], names, rounded_to), prefix)
+    weights = _read_weights(module, part, prefix, wanted)
+    if part.keeps_blocks:
+        from .gguf_layers import place_blocks
+
+        weights = place_blocks(module, weights, dtype)
     for name, tensor in weights.items():
         if tensor.is_floating_point():
             precise = weight_keys.stays_precise(module, name, dtype)
@@ -77,6 +79,21 @@ def load_module(cls: Any, part: ResolvedPart, dtype: str) -> Any:
     if hasattr(module, "register_to_config"):
         module.register_to_config(_name_or_path=folder)
     return module.eval()
+
+
+def _read_weights(module: Any, part: ResolvedPart, prefix: str, dtype: Any) -> dict[str, Any]:
+    """The weights of a component, under the names that its module has for them."""
+    path = part.files[0]
+    names = component_tensors(refuse_damaged(path).tensors, prefix)
+    # Weights that stay in float32 are rounded after they have their own names.
+    rounded_to = None if weight_keys.keeps_any_precise(module) else dtype
+    if part.keeps_blocks:
+        try:
+            tensors = read_tensors(path, names, rounded_to, in_blocks=True)
+            return convert_tensors(module, tensors, prefix)
+        except (TypeError, AttributeError):
+            pass  # a converter that needs the numbers
+    return convert_tensors(module, read_tensors(path, names, rounded_to), prefix)
 
 
 def convert_tensors(module: Any, tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:

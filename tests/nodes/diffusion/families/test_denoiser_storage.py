@@ -1,0 +1,104 @@
+"""The denoiser of each family computes with weights in fp8 and in the blocks of a GGUF file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdgraph import Checkpoint, Session, run
+from sdgraph.errors import CheckpointError
+from sdgraph.models import resolve_part
+from sdgraph.models.checkpoint.resolved_part import ResolvedPart
+from sdgraph.models.loading.loader import load_quietly
+from sdgraph.nodes import Text2Image, Text2Video
+from sdgraph.nodes.diffusion.families import family_of
+from sdgraph.nodes.diffusion.node import Diffusion
+from sdgraph.nodes.diffusion.random_checkpoints import PIPELINES
+from sdgraph.values import Part
+from tests.support import gguf_files
+
+pytestmark = pytest.mark.torch
+
+_ALIKE = ("flux-schnell", "flux2", "flux2-klein-base", "flux2-klein-kv", "sana-sprint", "wan2.2")
+"""Random checkpoints whose denoiser is of the class of another one's."""
+NAMES = sorted(name for name in PIPELINES if name not in _ALIKE)
+"""Random checkpoints, of which those that need more than a prompt are skipped."""
+
+
+def node_for(folder: Path) -> Diffusion[Any]:
+    checkpoint = Checkpoint(folder)
+    try:
+        family = family_of(checkpoint)
+    except CheckpointError:
+        pytest.skip("another checkpoint is needed")
+    assert family is not None
+    tasks = family.tasks_of(checkpoint)
+    size = {"width": 64, "height": 64, "steps": 1}
+    if "text-to-image" in tasks:
+        return Text2Image(prompt="a star", checkpoint=checkpoint, **size)
+    if "text-to-video" in tasks:
+        return Text2Video(prompt="a star", checkpoint=checkpoint, frames=9, **size)
+    pytest.skip("it makes nothing from a prompt alone")
+
+
+def pixels(node: Diffusion[Any], session: Session) -> Any:
+    value = run(node, session=session)
+    return value.frames if hasattr(value, "frames") else value.numpy
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_fp8_its_layers_are_those_of_diffusers(
+    name: str, random_folder: Callable[[str], Path]
+) -> None:
+    import torch
+
+    node = node_for(random_folder(name)).replace(tuning={"layerwise_casting": "float8_e4m3fn"})
+    part = resolve_part(node.parts()[node.family.denoiser.name])
+    session = Session(device="cpu", store=None)
+    assert pixels(node, session).size
+    module: Any = next(
+        each.module
+        for each in session.models.loaded()
+        if each.name.endswith(f"/{part.part.folder}")
+    )
+    plain = load_quietly(
+        resolve_part(Part(part.part.checkpoint, part.part.folder)), "float32", "cpu"
+    )
+    plain.enable_layerwise_casting(torch.float8_e4m3fn, torch.float32)
+    expected, found = plain.state_dict(), module.state_dict()
+    assert expected.keys() == found.keys()
+    for key, tensor in expected.items():
+        assert tensor.dtype == found[key].dtype, key
+        assert (tensor.float() == found[key].float()).all(), key
+    assert torch.float8_e4m3fn in {tensor.dtype for tensor in found.values()}
+    sizes = sum(tensor.numel() * tensor.itemsize for tensor in found.values())
+    assert part.footprint("float32") == sizes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_blocks_of_gguf_it_makes_the_pixels_of_the_numbers(
+    name: str,
+    random_folder: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("gguf")
+    node = node_for(random_folder(name))
+    denoiser = node.family.denoiser.name
+    file = gguf_files.write_module(
+        tmp_path / "x.gguf", resolve_part(Part(node.known_checkpoint, denoiser)).files
+    )
+    source = node.known_checkpoint.source
+    node = node.replace(checkpoint=Checkpoint(source, **{denoiser: file}))
+    session = Session(device="cpu", store=None)
+    made = pixels(node, session)
+    part = resolve_part(node.parts()[denoiser])
+    loaded = next(each for each in session.models.loaded() if each.name == part.name)
+    assert loaded.bytes == part.footprint("float32")
+    assert any(hasattr(layer, "plain_weight") for layer in loaded.module.modules())
+    monkeypatch.setattr(ResolvedPart, "keeps_blocks", False)
+    assert np.array_equal(made, pixels(node, Session(device="cpu", store=None)))
