@@ -10,6 +10,7 @@ from sdgraph.errors import Problem
 from sdgraph.graph import Progress, Stage
 from sdgraph.models import Models, quiet_libraries
 from sdgraph.nodes.diffusion.adapters import lora
+from sdgraph.nodes.diffusion.adapters.merged_memory import merged_bytes
 from sdgraph.nodes.diffusion.pipelines import compatibility
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import random_generator, to_pixels
 from sdgraph.nodes.diffusion.pipelines.pipeline_settings import make_pipeline, step_callback
@@ -115,8 +116,9 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         """The bytes that denoising or decoding needs, at the size that is known before the run."""
         dtype = self.known_checkpoint.dtype or dtype
-        more = offloaded_bytes(self.offload, sizes) + lora.merged_bytes(self.loras, dtype)
-        return more + peak_bytes(
+        merged = merged_bytes(self.loras, self.family, dtype)
+        offloaded = offloaded_bytes(self.offload, sizes)
+        step = peak_bytes(
             self.family,
             self.known_checkpoint,
             dtype,
@@ -129,6 +131,7 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
             references=self.reference_area(),
             task=self.task(),
         )
+        return offloaded + max(merged.held + step, merged.merging)
 
     def reference_area(self) -> int:
         """The pixels of pictures of which the denoiser gets tokens, besides those it makes."""

@@ -115,8 +115,11 @@ class Request:
 
     def warnings(self) -> list[Problem]:
         """The warnings of the graph, or of the first variant's; there must be no problems."""
+        from sdgraph.execution import likely_device_problems
+
         graph = self.workflow.graph(**self._first_inputs())
-        return [*self.notices, *graph.warnings(), *graph.checkpoint_warnings()]
+        others = likely_device_problems(graph)
+        return [*self.notices, *graph.warnings(), *graph.checkpoint_warnings(), *others]
 
     def _first_inputs(self) -> dict[str, Any]:
         return {**self.inputs, **{name: values[0] for name, values in self.axes.items()}}

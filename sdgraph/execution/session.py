@@ -18,6 +18,7 @@ from sdgraph.models.loading import devices, process_records
 from sdgraph.store import LostRecordError, Store, StoredResult
 from sdgraph.values import Checkpoint
 
+from .device_checks import refuse_other_devices
 from .plan_data import Plan, needs_models
 from .planning import make_plan
 
@@ -79,7 +80,7 @@ class Session:
         with memoized_scope():
             _raise_problems(graph)
             _raise_refused_files(graph)
-            return self._make_plan(graph, *self._device_and_dtype(graph))
+            return refuse_other_devices(self._make_plan(graph, *self._device_and_dtype(graph)))
 
     def run(
         self,
@@ -132,7 +133,7 @@ class Session:
         """The plan of a run, after every checkpoint that it loads has been fetched."""
         with memoized_scope():
             _raise_problems(graph)
-            plan = self._plan_on_available_device(graph, known_results)
+            plan = refuse_other_devices(self._plan_on_available_device(graph, known_results))
             fetches = plan.fetches
         if fetches:
             with unmemoized():

@@ -17,10 +17,11 @@ from .formats.file_hashes import file_sha256
 from .formats.safetensors_files import TensorShapes, tensor_shapes
 from .formats.tensor_files import read_tensors
 from .loading.cache import ModelCache, Models
-from .loading.devices import check_name
+from .loading.devices import check_name, guess_device
 from .loading.loader import load_part, quiet_libraries
 from .loading.prefetch import Prefetcher, PrefetchRequest
 from .loading.process_records import ProcessRecord
+from .loading.quantization import device_problem
 from .sources.lora_files import PEFT_CONFIG, PEFT_NAME, find_lora
 from .sources.model_files import source_for_field
 from .sources.random_checkpoints import is_random
@@ -41,9 +42,11 @@ __all__ = [
     "ResolvedPart",
     "TensorShapes",
     "check_name",
+    "device_problem",
     "fetch_checkpoint",
     "file_sha256",
     "find_lora",
+    "guess_device",
     "is_random",
     "load_part",
     "memoized_resolutions",

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,11 +16,11 @@ from sdgraph.errors import CheckpointError, InvalidValueError, Problem
 from sdgraph.graph import refuse
 from sdgraph.models import TensorShapes, read_tensors, resolve, tensor_shapes
 from sdgraph.nodes.diffusion.families import ModelFamily
-from sdgraph.values import DTYPE_BYTES, Checkpoint, Lora, Part
+from sdgraph.values import Checkpoint, Lora, Part
 
 from .adapter_files import read_layers
 from .adapter_targets import is_as_diffusers_writes, owned_layers
-from .adapter_tensors import group_by_layer, is_plain
+from .adapter_tensors import is_plain
 from .lora_conversion import to_diffusers
 from .lora_fit import fit_problem, format_problem
 from .merged_adapters import merge_adapters
@@ -112,25 +111,6 @@ def _quantization_problem(shapes: TensorShapes, checkpoint: Checkpoint, family: 
                 f"quantized to {quantization}"
             )
     return ""
-
-
-def merged_bytes(loras: Sequence[Lora], dtype: str) -> int:
-    """The bytes of the weights that adapters change while they are merged, at most.
-
-    Args:
-        loras: The adapters of a node.
-        dtype: The dtype of the weights.
-    """
-    total = 0
-    for lora in loras:
-        try:
-            shapes = resolve(lora).lora_shapes if lora.scale else None
-        except CheckpointError:  # a problem of the node
-            continue
-        if shapes is not None and not is_plain(shapes):
-            weights = (layer.weight for layer in group_by_layer(shapes)[0].values())
-            total += sum(prod(weight) for weight in weights if weight is not None)
-    return int(total * DTYPE_BYTES.get(dtype, 4))
 
 
 @contextmanager

@@ -18,6 +18,9 @@ from .adapter_formulas import change_bias, change_weight
 if TYPE_CHECKING:
     from torch import Tensor
 
+_PLAIN_WEIGHT = "plain_weight"
+"""The method of layers whose weight is in blocks of a GGUF file, which computes its numbers."""
+
 ParameterKey = tuple[str, str]
 """A component and the name of one of its parameters."""
 
@@ -45,21 +48,20 @@ def merge_adapters(
         for layer in layers:
             try:
                 for key, value in _changes(pipe, layer, scale):
-                    base = _parameter(pipe, key)
-                    total = changed[key] + (value - base.float()) if key in changed else value
-                    changed[key] = total.to(base.dtype) if alone else total
+                    total = changed[key] + (value - _plain(pipe, key)) if key in changed else value
+                    changed[key] = total.to(_dtype(pipe, key)) if alone else total
             except (RuntimeError, AttributeError, ValueError) as error:
                 wanted = "an adapter whose layers the checkpoint's network has"
                 found = f"{source}: {layer.layers[0]}: {' '.join(str(error).split())[:200]}"
                 raise InvalidValueError(Problem("loras", found, wanted)) from error
     owners = []
     try:
-        for key, value in changed.items():
-            own = _parameter(pipe, key)
+        for key in list(changed):
             module, name = _owner(pipe, key)
-            owners.append((module, name, own))
-            copy = torch.nn.Parameter(value.to(own.dtype), requires_grad=False)
-            module._parameters[name] = copy
+            owners.append((module, name, module._parameters[name]))
+            # A sum is let go as soon as the weight has its own dtype.
+            value = changed.pop(key).to(_dtype(pipe, key))
+            module._parameters[name] = torch.nn.Parameter(value, requires_grad=False)
         yield
     finally:
         for module, name, own in owners:
@@ -120,12 +122,25 @@ def _has(pipe: Any, component: str, name: str) -> bool:
 
 
 def _plain(pipe: Any, key: ParameterKey) -> Tensor:
-    """A parameter in float32; raises ValueError for one that is quantized."""
+    """A parameter in float32; raises ValueError for one that is quantized.
+
+    The blocks of a GGUF file are computed: a merged weight takes the memory of its numbers.
+    """
+    module, name = _owner(pipe, key)
+    if name == "weight" and hasattr(module, _PLAIN_WEIGHT):
+        return getattr(module, _PLAIN_WEIGHT)().float()
     parameter = _parameter(pipe, key)
     quantized = type(parameter).__name__ != "Parameter" or not parameter.is_floating_point()
     if quantized or type(parameter.data).__name__ != "Tensor" or parameter.itemsize < 2:
         raise ValueError("its weight is quantized, so that nothing can be added to it")
     return parameter.detach().float()
+
+
+def _dtype(pipe: Any, key: ParameterKey) -> Any:
+    """The dtype that a parameter is computed in."""
+    module, name = _owner(pipe, key)
+    in_blocks = name == "weight" and hasattr(module, _PLAIN_WEIGHT)
+    return module.compute_dtype if in_blocks else _parameter(pipe, key).dtype
 
 
 def _parameter(pipe: Any, key: ParameterKey) -> Tensor:

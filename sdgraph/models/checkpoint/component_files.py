@@ -88,10 +88,6 @@ def _check_file(checkpoint: ComponentSource, path: Path) -> tuple[FileKind, Tens
         if (word := getattr(checkpoint, name)) is not None:
             found = f"{name} {word!r} of one file"
             raise CheckpointError(Problem(source, found, "none", f"leave {name} out"))
-    if checkpoint.quantization is not None and role_of(component) == "denoiser":
-        found = f"quantization {checkpoint.quantization!r} of a {component} in one file"
-        fix = "leave it out, or take a folder in diffusers' layout, whose denoiser is quantized"
-        raise CheckpointError(Problem(source, found, "none: it is not done yet", fix))
     refuse_other_format(source, path)
     if path.suffix.lower() == ".gguf" and role_of(component) != "denoiser":
         fix = "take its safetensors"

@@ -11,6 +11,7 @@ from typing import Any
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import names_in
 from sdgraph.models.formats.config_files import read_config
+from sdgraph.models.formats.gguf_headers import is_gguf
 from sdgraph.models.formats.safetensors_files import refuse_damaged
 from sdgraph.models.formats.shards import refuse_incomplete
 from sdgraph.models.sources import hub
@@ -60,10 +61,10 @@ def check_part(part: ComponentOnDisk) -> None:
 
 def _check_quantization(part: ComponentOnDisk) -> None:
     name = part.quantization
-    if name and part.tensor_prefix is not None:
-        found = f"quantization {name} of a component in one file"
-        fix = "leave it out, or take a folder in diffusers' layout"
-        wanted = "a component in a folder"
+    if name and part.tensor_prefix is not None and is_gguf(part.files[0]):
+        found = f"quantization {name} of a GGUF file, whose weights are quantized already"
+        fix = "leave it out, or take the safetensors of the same model"
+        wanted = "weights that are not quantized"
         raise CheckpointError(Problem(part.part.checkpoint.source, found, wanted, fix))
     if name and find_spec(package := QUANTIZATIONS[name]) is None:
         source, found = part.part.checkpoint.source, f"quantization {name}"

@@ -112,10 +112,6 @@ def find_single_file(checkpoint: Checkpoint) -> SingleFile | None:
         if (word := getattr(checkpoint, name)) is not None:
             problem = Problem(source, f"{name} {word!r} of one file", "none", f"leave {name} out")
             raise CheckpointError(problem)
-    if checkpoint.quantization is not None:
-        found = f"quantization {checkpoint.quantization!r} of one file"
-        fix = "leave it out, or take a folder in diffusers' layout, whose denoiser is quantized"
-        raise CheckpointError(Problem(source, found, "none: it is not done yet", fix))
     refuse_other_format(source, path)
     kind = file_kind(path)
     if kind.label in (CONTROL_NETWORK, MAP_ADAPTER):

@@ -18,6 +18,7 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import FileStamp
 from sdgraph.formatting import with_article
 from sdgraph.models.formats.safetensors_files import refuse_damaged
+from sdgraph.models.formats.scaled_weights import has_scales, is_scale, scale_problem
 
 from .component_classes import is_listed
 
@@ -147,8 +148,8 @@ def _scale_problem(name: str) -> Problem | None:
     if not _SCALES.search(name):
         return None
     found = f"{name}, a scale of fp8 weights"
-    fix = "name the file itself as the component (`unet: ./x.safetensors`), or use bf16 or fp16"
-    return Problem("", found, "weights without scales in a checkpoint's folder", fix)
+    fix = "use the weights in bf16 or fp16, or a folder whose config has no quantization_config"
+    return Problem("", found, "weights without scales", fix)
 
 
 @lru_cache(maxsize=256)
@@ -183,4 +184,7 @@ def _file_problem(path: Path, class_name: str, quantized: bool, stamp: FileStamp
     if not tensors:
         wanted, fix = f"the weights of {with_article(class_name)}", "copy the checkpoint again"
         return Problem("", "a file without tensors", wanted, fix)
-    return mark_problem(tensors, class_name, quantized=quantized)
+    if quantized or not has_scales(tensors):
+        return mark_problem(tensors, class_name, quantized=quantized)
+    names = (name for name in tensors if not is_scale(name))
+    return scale_problem(tensors) or mark_problem(names, class_name)

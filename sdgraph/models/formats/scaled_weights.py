@@ -8,7 +8,7 @@ inputs are for computing in fp8, and are not used.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sdgraph.errors import Problem
@@ -29,6 +29,11 @@ def is_scale(name: str) -> bool:
         (True, True, False)
     """
     return any(each.match(name) for each in (_SCALE, _UNUSED_SCALE, _OTHER_SCALE))
+
+
+def has_scales(names: Iterable[str]) -> bool:
+    """Whether a file has weights with scales, by the names of its tensors."""
+    return any(map(is_scale, names))
 
 
 def scales_by_weight(tensors: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

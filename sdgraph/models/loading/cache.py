@@ -38,7 +38,8 @@ from .component import Models as Models
 from .component import source_of
 from .component_pool import ComponentPool, Report
 from .device_locks import device_lock
-from .loader import Loader, load_quietly, refuse_device
+from .loader import Loader, load_quietly
+from .quantization import refuse_device
 
 Watch = Callable[[Iterable[LoadedComponent]], None]
 """Called with the loaded components whenever they or their users change; must not raise."""
@@ -323,6 +324,6 @@ def _resolve_parts(
     with memoized_scope():
         for name, part in parts.items():
             resolved_part = part if isinstance(part, ResolvedPart) else resolve_part(part)
-            refuse_device(resolved_part, "cpu" if resolved_part.part.on_host else device)
+            refuse_device(resolved_part, device)
             resolved[name] = resolved_part
     return resolved

@@ -22,6 +22,7 @@ class BlockLinear(GGUFLinear):  # type: ignore[misc]  # diffusers' own has no ty
     """
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """As `torch.nn.Linear` computes it."""
         return torch.nn.functional.linear(inputs, self.plain_weight(), self.bias)
 
     def plain_weight(self) -> torch.Tensor:

@@ -25,9 +25,11 @@ from sdgraph.models.checkpoint.component_classes import (
 from sdgraph.models.checkpoint.part_checks import CHECKED_QUANTIZATION, stored_quantization
 from sdgraph.models.checkpoint.resolved_part import ResolvedPart
 from sdgraph.models.formats import weight_keys
-from sdgraph.values import QUANTIZATIONS
+from sdgraph.models.formats.safetensors_files import refuse_damaged
+from sdgraph.models.formats.scaled_weights import has_scales
 
 from . import devices, single_file_loader
+from .quantization import is_immovable, quantization_config, refuse_device
 
 Loader = Callable[[ResolvedPart, str, str], Any]
 """Loads a component in a dtype onto a device."""
@@ -137,21 +139,21 @@ def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
     module = _load_module(cls, part, folder, dtype, device)
     if part.part.casting:
         _cast_by_layer(module, part, dtype)
-    if device != "cpu" and not _is_immovable(part):
+    if device != "cpu" and not is_immovable(part):
         module = module.to(device)
     return module.requires_grad_(False)
 
 
 def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device: str) -> Any:
     """Loads a model with its class's own method, or faster with `_build_module` if that can."""
-    if part.tensor_prefix is not None:
-        return single_file_loader.load_module(cls, part, dtype)
+    if part.tensor_prefix is not None or _has_scales(part):
+        return single_file_loader.load_module(cls, part, dtype, device)
     pickled = any(path.suffix != ".safetensors" for path in part.files)
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": not pickled}
     if part.part.checkpoint.variant and not part.lacks_variant:
         options["variant"] = part.part.checkpoint.variant
     if part.quantization:
-        options["quantization_config"] = _quantization(part.quantization, dtype, cls)
+        options["quantization_config"] = quantization_config(part.quantization, dtype, cls)
     stored = stored_quantization(part)
     empty, same_names = None, False
     if not pickled and stored in (None, CHECKED_QUANTIZATION):
@@ -173,6 +175,13 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
                 part.name, cls.__name__, compared, partial=part.part.partial
             )
     return module
+
+
+def _has_scales(part: ResolvedPart) -> bool:
+    """Whether the weights in a component's folder are in fp8 with scales."""
+    paths = (path for path in part.files if path.suffix == ".safetensors")
+    is_plain = stored_quantization(part) is None
+    return is_plain and any(has_scales(refuse_damaged(path).tensors) for path in paths)
 
 
 def _check_keys(
@@ -224,39 +233,6 @@ def _build_module(module: Any, part: ResolvedPart, folder: Path, dtype: str) -> 
     module.load_state_dict(state, assign=True)
     module.register_to_config(_name_or_path=folder)
     return module.eval()
-
-
-def refuse_device(part: ResolvedPart, device: str) -> None:
-    """Raises CheckpointError if a device cannot quantize a component as its checkpoint says."""
-    if _is_immovable(part) and device.partition(":")[0] != "cuda":
-        found = f"quantization {part.quantization} on {device}"
-        wanted = "cuda, the only device for bitsandbytes, without offload"
-        fix = "leave the quantization out, or use int8wo or float8wo of torchao"
-        raise CheckpointError(Problem(part.part.checkpoint.source, found, wanted, fix))
-
-
-def _is_immovable(part: ResolvedPart) -> bool:
-    """Whether a part is loaded onto its device and cannot be moved."""
-    return part.quantization is not None and QUANTIZATIONS[part.quantization] == "bitsandbytes"
-
-
-def _quantization(name: str, dtype: str, cls: Any) -> Any:
-    """The config that quantizes a component of diffusers or transformers while it loads."""
-    import diffusers
-    import transformers
-
-    library: Any = diffusers if issubclass(cls, diffusers.ModelMixin) else transformers
-    if name == "int8":
-        return library.BitsAndBytesConfig(load_in_8bit=True)
-    if name in ("nf4", "fp4"):
-        return library.BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=name,
-            bnb_4bit_compute_dtype=devices.torch_dtype(dtype),
-        )
-    quantization = import_module("torchao.quantization")
-    kinds = {"int8wo": "Int8WeightOnlyConfig", "float8wo": "Float8WeightOnlyConfig"}
-    return library.TorchAoConfig(getattr(quantization, kinds[name])())
 
 
 def _cast_by_layer(module: Any, part: ResolvedPart, dtype: str) -> None:

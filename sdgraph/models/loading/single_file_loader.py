@@ -1,7 +1,8 @@
 """Loads one component of one file, converted by diffusers' own functions.
 
 The file has all components of a checkpoint, or this one alone. Its tensors have the names of LDM or
-of another program, or already those of the component's own library.
+of another program, or already those of the component's own library. Components in folders whose
+weights are in fp8 with scales are loaded in the same way, from one file or several.
 
 1. The component's module is built from its config, without memory for its weights.
 2. Tensors without data stand for those in the header. diffusers' function for the component renames
@@ -13,7 +14,7 @@ of another program, or already those of the component's own library.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from sdgraph.models.formats.single_file_kinds import UNET_PREFIX, component_tens
 from sdgraph.models.formats.tensor_files import read_tensors
 
 from . import devices
+from .quantization import quantize_weights
 
 _FIX = "the file may be of another base: name a folder with the configs of its own with `config:`"
 
@@ -47,26 +49,29 @@ _TORCH_DTYPES = {
 """The dtypes of safetensors that weights have, each with torch's name for it."""
 
 
-def load_module(cls: Any, part: ResolvedPart, dtype: str) -> Any:
-    """A component of a checkpoint that is one file.
+def load_module(cls: Any, part: ResolvedPart, dtype: str, device: str) -> Any:
+    """A component of a checkpoint that is one file, or whose weights have scales.
 
     Args:
         cls: Its class, in diffusers or transformers.
-        part: The component, whose tensors are in the file.
+        part: The component, whose tensors are in the file or the files.
         dtype: The dtype that it computes in.
+        device: The device that it is loaded onto if it is quantized.
 
     Returns:
-        The module in evaluation mode, in host memory.
+        The module in evaluation mode, in host memory unless it is quantized.
 
     Raises:
         CheckpointError: The tensors in the file are not those of the class with its config.
     """
-    folder, prefix = part.folder, part.tensor_prefix
-    assert folder is not None and prefix is not None
+    folder, prefix = part.folder, part.tensor_prefix or ""
+    assert folder is not None
     module = weight_keys.empty_module(cls, folder)
-    refuse_other_tensors(part.name, module, part.files[0], prefix)
+    refuse_other_tensors(part.name, module, part.files, prefix)
     wanted = devices.torch_dtype(dtype)
     weights = _read_weights(module, part, prefix, wanted)
+    if part.quantization:
+        return quantize_weights(cls, part, folder, weights, dtype, device)
     if part.keeps_blocks:
         from .gguf_layers import place_blocks
 
@@ -83,17 +88,26 @@ def load_module(cls: Any, part: ResolvedPart, dtype: str) -> Any:
 
 def _read_weights(module: Any, part: ResolvedPart, prefix: str, dtype: Any) -> dict[str, Any]:
     """The weights of a component, under the names that its module has for them."""
-    path = part.files[0]
-    names = component_tensors(refuse_damaged(path).tensors, prefix)
     # Weights that stay in float32 are rounded after they have their own names.
     rounded_to = None if weight_keys.keeps_any_precise(module) else dtype
     if part.keeps_blocks:
         try:
-            tensors = read_tensors(path, names, rounded_to, in_blocks=True)
+            tensors = _read_files(part, prefix, rounded_to, in_blocks=True)
             return convert_tensors(module, tensors, prefix)
         except (TypeError, AttributeError):
             pass  # a converter that needs the numbers
-    return convert_tensors(module, read_tensors(path, names, rounded_to), prefix)
+    return convert_tensors(module, _read_files(part, prefix, rounded_to), prefix)
+
+
+def _read_files(
+    part: ResolvedPart, prefix: str, rounded_to: Any, *, in_blocks: bool = False
+) -> dict[str, Any]:
+    """The tensors of a component, under their names in its files."""
+    tensors: dict[str, Any] = {}
+    for path in part.files:
+        names = component_tensors(refuse_damaged(path).tensors, prefix)
+        tensors |= read_tensors(path, names, rounded_to, in_blocks=in_blocks)
+    return tensors
 
 
 def convert_tensors(module: Any, tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -181,18 +195,21 @@ def _with_long_names(
     return renamed, whole
 
 
-def refuse_other_tensors(part: str, module: Any, path: Path, prefix: str) -> None:
-    """Raises CheckpointError if a file does not have exactly the tensors of a module.
+def refuse_other_tensors(part: str, module: Any, files: Iterable[Path], prefix: str) -> None:
+    """Raises CheckpointError if files do not have exactly the tensors of a module.
 
     No tensor is read: tensors without data, of the shapes in the header, are converted.
 
     Args:
         part: The component's name in messages.
         module: The module, without memory for its weights.
-        path: The file.
+        files: The file or files.
         prefix: What the names of the component's tensors begin with.
     """
-    tensors, class_name = _tensors_without_data(path, prefix), type(module).__name__
+    tensors: dict[str, Any] = {}
+    for path in files:
+        tensors |= _tensors_without_data(path, prefix)
+    class_name = type(module).__name__
     try:
         converted = convert_tensors(module, tensors, prefix)
     except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:

@@ -111,8 +111,8 @@ def test_a_component_with_a_foreign_header_is_refused_at_validation(tmp_path: Pa
     part = Part(Checkpoint(folder), "text_encoder")
     resolve_part(part).check()
     path = folder / "text_encoder" / "model.safetensors"
-    write_header(path, {"text_model.final_layer_norm.bias": (4,), "scaled_fp8": (2,)})
-    with pytest.raises(CheckpointError, match="scaled_fp8, a scale of fp8 weights"):
+    write_header(path, {"text_model.final_layer_norm.bias": (4,), "a.weight_scale_inv": (2,)})
+    with pytest.raises(CheckpointError, match="weight_scale_inv, a scale of blocks of weights"):
         resolve_part(part).check()
     write_header(path, {"bert.embeddings.word_embeddings.weight": (4, 2)})
     with pytest.raises(CheckpointError) as caught:

@@ -178,7 +178,7 @@ def test_the_tensors_of_each_base_in_its_real_size_are_those_of_its_classes(
     for name in ldm_layout.LAYOUTS[layout]:
         part = cast(Any, resolve_part(Part(checkpoint, name)))
         module = empty_module(class_of(part), part.folder)
-        refuse_other_tensors(name, module, path, part.tensor_prefix)
+        refuse_other_tensors(name, module, [path], part.tensor_prefix)
         assert part.footprint("float16") == bytes_of(module) // 2
     assert written > 1000
 

@@ -15,7 +15,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.errors import InvalidValueError
 from sdgraph.models import resolve_part
 from sdgraph.models.checkpoint import part_checks
-from sdgraph.models.loading import loader
+from sdgraph.models.loading.quantization import quantization_config
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion.random_checkpoints import make_checkpoint
 from sdgraph.values import Part
@@ -73,7 +73,7 @@ def test_the_config_is_that_of_the_library_of_the_class(monkeypatch: pytest.Monk
         (unet, "diffusers"),
         (TextEncoder, "transformers"),
     ]:
-        made = loader._quantization("int8", "float16", cls)
+        made = quantization_config("int8", "float16", cls)
         assert made == (library, {"load_in_8bit": True})
 
 

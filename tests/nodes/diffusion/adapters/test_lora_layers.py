@@ -10,8 +10,9 @@ import pytest
 
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion.adapters.adapter_tensors import group_by_layer, layer_problem
-from sdgraph.nodes.diffusion.adapters.lora import merged_bytes
 from sdgraph.nodes.diffusion.adapters.lora_layers import flat_name
+from sdgraph.nodes.diffusion.adapters.merged_memory import merged_bytes
+from sdgraph.nodes.diffusion.families import STABLE_DIFFUSION
 from sdgraph.values import Checkpoint, Lora
 from tests.support.lora_files import tensors, write
 
@@ -219,8 +220,10 @@ def test_an_adapter_that_is_merged_takes_memory_and_plain_weights(tmp_path: Path
     held = {f"{KOHYA}_attn1_to_q.diff": np.zeros((64, 64), np.float32)}
     merged = Lora(write(tmp_path / "merged.safetensors", held), scale=0.5)
     plain = Lora(write(tmp_path / "plain.safetensors", tensors(TEXT)))
-    assert merged_bytes([merged, plain], "float16") == 64 * 64 * 2
-    assert merged_bytes([plain, Lora(merged.source, scale=0)], "float32") == 0
+    assert merged_bytes([merged, plain], STABLE_DIFFUSION, "float16").held == 64 * 64 * 2
+    assert (
+        merged_bytes([plain, Lora(merged.source, scale=0)], STABLE_DIFFUSION, "float32").held == 0
+    )
     base = Checkpoint(TEXT, quantization="int8wo")
     node = Text2Image(prompt="a", checkpoint=base, loras=[merged, plain])
     (problem,) = (p for p in node.check() if p.subject == "loras")

@@ -17,7 +17,8 @@ from sdgraph.events import Event, Stepped
 from sdgraph.language import node_schema, workflow_from_yaml
 from sdgraph.models import Models, resolve_part
 from sdgraph.models.checkpoint import part_checks
-from sdgraph.models.loading.loader import load_quietly, refuse_device
+from sdgraph.models.loading.loader import load_quietly
+from sdgraph.models.loading.quantization import refuse_device
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion.families import STABLE_DIFFUSION
 from sdgraph.nodes.diffusion.tuning import performance as knobs
