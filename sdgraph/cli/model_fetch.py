@@ -10,9 +10,11 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import expand_home
 from sdgraph.formatting import format_bytes, format_count, shorten_path
 from sdgraph.models import MODEL_INDEX, is_random, resolve
+from sdgraph.models.checkpoint.checkpoint_files import CONFIG_NAMES
 from sdgraph.models.checkpoint.files_to_fetch import named_file, needed_files
 from sdgraph.models.formats import pickles
 from sdgraph.models.formats.config_files import read_index
+from sdgraph.models.formats.safetensors_files import refuse_damaged
 from sdgraph.models.sources import hub, hub_downloads
 from sdgraph.models.sources.hub_listing import HubListing, cache_folder, list_hub_files
 from sdgraph.values import Checkpoint, Part
@@ -57,6 +59,11 @@ class FetchPlan:
     request: FetchRequest
     listing: HubListing
     names: tuple[str, ...]
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is one file, such as an adapter, and no checkpoint with configs."""
+        return not {MODEL_INDEX, CONFIG_NAMES[0]} & set(self.names)
 
     @property
     def all_bytes(self) -> int:
@@ -129,7 +136,11 @@ def fetch_planned(plan: FetchPlan) -> str:
     folder = hub_downloads.download_files(plan.listing, plan.names)
     if request.file is not None:
         return str(folder / request.file)
-    if len(plan.names) > 1:
+    if plan.is_file:
+        weights = folder / plan.names[-1]
+        if weights.suffix == ".safetensors":
+            refuse_damaged(weights)
+    else:
         with ExitStack() as stack:
             if request.allow_pickle:
                 stack.enter_context(pickles.allow())

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from sdgraph.errors import CheckpointError
 from sdgraph.models.sources import hub_downloads
+from sdgraph.models.sources.lora_files import fetch_lora, find_lora
 from sdgraph.models.sources.shipped import shipped_folder
-from tests.support import hub_server
+from sdgraph.values import Lora
+from tests.support import fake_checkpoints, hub_server
 from tests.support.command_line import Command, CommandResult
 from tests.support.hub_server import COMMIT, HubServer
 
@@ -236,3 +239,57 @@ def test_a_run_downloads_the_same_files(sdgraph: Command, hub: HubServer, cache:
     weights = [path for path in snapshot.rglob("*.safetensors") if path.stat().st_size > 100_000]
     assert snapshot / WEIGHTS in weights and not list(snapshot.glob("*.safetensors"))
     assert fetch(sdgraph, SOURCE).out.count("all here") == 1
+
+
+ADAPTER = fake_checkpoints.safetensors(b"an adapter")
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["pytorch_lora_weights.safetensors", "other.safetensors"], 0),
+        (["adapter_model.safetensors", "adapter_config.json", "other.safetensors"], 0),
+        (["style-v2.safetensors", "old/style.safetensors", "README.md"], 0),
+        (["learned_embeds.safetensors", "learned_embeds.bin", "token_identifier.txt"], 0),
+    ],
+)
+def test_of_an_adapter_its_file_is_fetched_and_found_by_a_run(
+    sdgraph: Command, hub: HubServer, names: list[str], taken: int
+) -> None:
+    hub.repositories["org/adapter"] = {
+        name: ADAPTER if name.endswith("safetensors") else b"{}" for name in names
+    }
+    data = json.loads(fetch(sdgraph, "org/adapter", "--json").out)
+    fetched = {file["name"] for file in data["files"]}
+    config = {"adapter_config.json"} & set(names)
+    assert fetched == {names[taken], *config} and data["bytes_to_fetch"] > 0
+    path = find_lora(Lora("org/adapter"))
+    assert path is not None and path.name == names[taken]
+    assert path.with_name("adapter_config.json").exists() == bool(config)
+
+
+def test_a_run_fetches_the_same_adapter(hub: HubServer) -> None:
+    hub.repositories["org/adapter"] = {"x.safetensors": ADAPTER, "more/y.safetensors": ADAPTER}
+    assert find_lora(Lora("org/adapter")) is None
+    assert fetch_lora(Lora("org/adapter")).read_bytes() == ADAPTER
+    assert hub.downloads == ["x.safetensors"]
+    hub.repositories["org/two"] = {"x.safetensors": ADAPTER, "y.safetensors": ADAPTER}
+    with pytest.raises(CheckpointError, match=r"x\.safetensors, y\.safetensors"):
+        fetch_lora(Lora("org/two"))
+
+
+@pytest.mark.parametrize("name", ["diffusion_pytorch_model.fp16", "diffusion_pytorch_model"])
+def test_a_control_network_and_a_motion_adapter_are_one_model(
+    sdgraph: Command, hub: HubServer, name: str
+) -> None:
+    config = json.dumps({"_class_name": "MotionAdapter"}).encode()
+    files = {
+        "config.json": config,
+        f"{name}.safetensors": ADAPTER,
+        f"{name}.bin": b"",
+        "x.png": b"",
+    }
+    hub.repositories["org/motion"] = files
+    variant = ("--variant", "fp16") if "fp16" in name else ()
+    data = json.loads(fetch(sdgraph, "org/motion", *variant, "--dry-run", "--json").out)
+    assert {file["name"] for file in data["files"]} == {"config.json", f"{name}.safetensors"}

@@ -14,7 +14,7 @@ from typing import Any
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
 from sdgraph.models.formats import pickles
 from sdgraph.models.sources.hub import FILE_SUFFIXES
-from sdgraph.models.sources.lora_files import LORA_NAME
+from sdgraph.models.sources.lora_files import adapter_file, adapter_files, shown_names
 
 from .checkpoint_files import CONFIG_NAMES, MODEL_INDEX, components_in, is_of_variant, is_processor
 from .component_classes import LIBRARIES
@@ -22,7 +22,7 @@ from .component_classes import LIBRARIES
 _TEXT_SUFFIXES = (".json", ".txt", ".model", ".jinja")
 _STEMS = {"diffusers": ("diffusion_pytorch_model",), "transformers": ("model", "pytorch_model")}
 _SHARD = re.compile(r"-\d{5}-of-\d{5}")
-_WANTED = "a checkpoint in diffusers' layout, one model, or one file"
+_WANTED = "a checkpoint in diffusers' layout, one model, an adapter, or one file"
 
 
 def needed_files(
@@ -53,12 +53,12 @@ def needed_files(
         if weights is None:
             raise CheckpointError(_variant_problem(source, own, variant))
         return tuple(sorted([*_texts(own), *weights]))
-    if LORA_NAME in own:
-        return (LORA_NAME,)
+    if (adapter := adapter_file(names)) is not None:
+        return adapter_files(names, adapter)
     found = [name for name in names if name.lower().endswith(FILE_SUFFIXES)]
-    shown = ", ".join(sorted(found)[:5]) + (f" and {len(found) - 5} more" if found[5:] else "")
     what = f"neither {MODEL_INDEX} nor config.json"
-    fix = f"name one of its files with --file: {shown}" if found else "choose another repository"
+    fix = f"name one of its files with --file: {shown_names(found)}"
+    fix = fix if found else "choose another repository"
     raise CheckpointError(Problem(source, f"a repository with {what}", _WANTED, fix))
 
 

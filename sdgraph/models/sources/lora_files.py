@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import glob
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,7 +11,7 @@ from sdgraph.files import describe_path, is_file, names_in
 from sdgraph.models.formats import pickles
 from sdgraph.values import Lora
 
-from . import hub, hub_downloads
+from . import hub, hub_downloads, hub_listing
 from .model_files import ADAPTER_USES, absence, weights_path
 from .shipped import shipped_folder
 
@@ -51,12 +51,56 @@ def find_lora(lora: Lora) -> Path | None:
         where, near = absence(lora.source)
         found = describe_path(path, "file or folder") + where
         _refuse(lora, found, near or did_you_mean(path.name, names_in(path.parent)))
-    name = lora.file or LORA_NAME
-    folder = hub.in_cache(lora.source, lora.revision, (name,))
-    if folder is None and hub.is_off():
-        found = f"{name} is not in the hub's cache, and HF_HUB_OFFLINE is set"
+    path = _in_cache(lora)
+    if path is None and hub.is_off():
+        found = f"{lora.file or 'it'} is not in the hub's cache, and HF_HUB_OFFLINE is set"
         _refuse(lora, found, "fetch it once while online, or name a local folder")
-    return None if folder is None else folder / Path(name).name
+    return path
+
+
+def _in_cache(lora: Lora) -> Path | None:
+    """The adapter's file in the hub's cache; None if it is not there."""
+    for name in (lora.file,) if lora.file is not None else (LORA_NAME, PEFT_NAME):
+        folder = hub.in_cache(lora.source, lora.revision, (name,))
+        if folder is not None:
+            return folder / Path(name).name
+    if lora.file is None and lora.revision is None:
+        for folder in hub.cached_snapshots(lora.source):
+            name = adapter_file(names_in(folder))
+            return None if name is None else folder / name
+    return None
+
+
+def adapter_file(names: Iterable[str]) -> str | None:
+    """The file with the adapter of a folder or a repository; None if there is none, or several.
+
+    It is the file that diffusers or peft writes, or else the only one at the top. Pickles count if
+    they are allowed and there is no safetensors file.
+
+    Args:
+        names: The paths of all files.
+
+    Example:
+        >>> adapter_file(["README.md", "style.safetensors", "old/style.safetensors"])
+        'style.safetensors'
+    """
+    at_top = [name for name in names if "/" not in name]
+    weights = [name for name in at_top if name.endswith(".safetensors")]
+    if not weights and pickles.are_allowed():
+        weights = [name for name in at_top if name.endswith(pickles.SUFFIXES)]
+    usual = (name for name in (LORA_NAME, PEFT_NAME) if name in weights)
+    return next(usual, weights[0] if len(weights) == 1 else None)
+
+
+def adapter_files(names: Collection[str], name: str) -> tuple[str, ...]:
+    """An adapter's file, and next to one of peft the config that it is read with.
+
+    Args:
+        names: The paths of all files.
+        name: The path of the adapter's file.
+    """
+    config = f"{name.removesuffix(PEFT_NAME)}{PEFT_CONFIG}"
+    return (config, name) if name.endswith(PEFT_NAME) and config in names else (name,)
 
 
 def _in_folder(lora: Lora, folder: Path) -> Path:
@@ -70,14 +114,12 @@ def _in_folder(lora: Lora, folder: Path) -> Path:
         if not is_file(folder / lora.file):
             _refuse(lora, f"a folder without {lora.file}", did_you_mean(lora.file, weight_names))
         return folder / lora.file
-    if LORA_NAME in weight_names:
-        return folder / LORA_NAME
-    if len(weight_names) > 1:
+    if (name := adapter_file(names)) is None and len(weight_names) > 1:
         _refuse(lora, f"a folder with {', '.join(weight_names)}", "name one: {source: …, file: …}")
-    if not weight_names:
+    if name is None:
         found = f"a folder with {', '.join(pickled) or 'no safetensors'}"
         _refuse(lora, found, _ALLOW if pickled else "")
-    return folder / weight_names[0]
+    return folder / name
 
 
 def fetch_lora(lora: Lora) -> Path:
@@ -85,15 +127,28 @@ def fetch_lora(lora: Lora) -> Path:
     path = find_lora(lora)
     if path is not None:
         return path
-    name = lora.file or LORA_NAME
-    names = (name, PEFT_CONFIG) if name == PEFT_NAME else (name,)
-    folder = hub_downloads.download_matching(
-        lora.source, lora.revision, allow_patterns=[glob.escape(each) for each in names]
-    )
-    if not is_file(folder / name):
-        fix = "name one of its files: {source: …, file: …}"
-        _refuse(lora, f"a repository on the hub without {name}", fix)
+    listing = hub_listing.list_hub_files(lora.source, lora.revision)
+    name = lora.file or adapter_file(listing.files)
+    if name is None or name not in listing.files:
+        found = [
+            each for each in listing.files if each.endswith((".safetensors", *pickles.SUFFIXES))
+        ]
+        fix = f"name one of its files, {{source: …, file: …}}: {shown_names(found)}"
+        what = f"a repository on the hub without {name or LORA_NAME}"
+        _refuse(lora, what, fix if found else "choose another repository")
+    folder = hub_downloads.download_files(listing, adapter_files(listing.files, name))
     return folder / name
+
+
+def shown_names(names: Iterable[str]) -> str:
+    """The first of some names as words, and how many more there are.
+
+    Example:
+        >>> shown_names(["b", "a"]), shown_names("gfedcba")
+        ('a, b', 'a, b, c, d, e and 2 more')
+    """
+    listed = sorted(names)
+    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if listed[5:] else "")
 
 
 def _refuse(lora: Lora, found: str, fix: str = "") -> NoReturn:
