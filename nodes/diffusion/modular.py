@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Node, Progress, refuse
 from sdgraph.models import Models, quiet_libraries, resolve
+from sdgraph.nodes.diffusion.pipelines.modular_inputs import input_problems
 from sdgraph.nodes.diffusion.pipelines.modular_pipelines import (
     called_arguments,
     component_problems,
@@ -19,9 +20,10 @@ from sdgraph.nodes.diffusion.pipelines.modular_pipelines import (
     report_steps,
 )
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import random_generator, to_pixels
+from sdgraph.nodes.diffusion.tuning.working_memory import peak_bytes, planned_size
 from sdgraph.values import Checkpoint, Image, Mask, Part
 
-from .families import SCHEDULER
+from .families import SCHEDULER, family_of_modular
 
 __all__ = ["Modular"]
 
@@ -95,6 +97,29 @@ class Modular(Node[Image]):
             yield Problem("checkpoint", found, wanted, "leave clip_skip out")
         problems = list(index_problems(self.checkpoint))
         yield from problems or component_problems(self.checkpoint)
+        if not problems and (index := resolve(self.checkpoint).index):
+            yield from input_problems(str(index.get("_class_name")), self._given_inputs())
+
+    def _given_inputs(self) -> list[str]:
+        """The names of the pipeline's inputs that are given."""
+        own = {"prompt": self.prompt, "image": self.image, "mask_image": self.mask}
+        return [*self.inputs, *(name for name, value in own.items() if value is not None)]
+
+    def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
+        """The bytes that a step or decoding needs: by the law of the family that has its denoiser.
+
+        For a denoiser of no known family, a quarter of its largest component.
+        """
+        checkpoint = self.checkpoint
+        assert isinstance(checkpoint, Checkpoint), "a node in this field was replaced by its result"
+        family = family_of_modular(resolve(checkpoint).index or {})
+        if family is None:
+            return max(sizes.values(), default=0) // 4
+        width, height, frames = map(self.inputs.get, ("width", "height", "num_frames"))
+        is_given = isinstance(width, int) and isinstance(height, int)
+        size = (int(width or 0), int(height or 0)) if is_given else planned_size(self.image)
+        images = frames if isinstance(frames, int) else 1
+        return peak_bytes(family, checkpoint, dtype, size, images=images)
 
     def run(
         self,

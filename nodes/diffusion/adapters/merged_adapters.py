@@ -6,7 +6,7 @@ module has another parameter in the place of its own, which it gets back afterwa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +40,28 @@ def merge_adapters(
     """
     import torch
 
-    adapters = list(adapters)
-    alone = len(adapters) == 1
+    changed = _changed_weights(pipe, list(adapters))
+    owners = []
+    try:
+        for key in list(changed):
+            module, name = _owner(pipe, key)
+            owners.append((module, name, module._parameters[name]))
+            # A sum is let go as soon as the weight has its own dtype.
+            module._parameters[name] = torch.nn.Parameter(
+                changed.pop(key).to(_dtype(pipe, key)), requires_grad=False
+            )
+        yield
+    finally:
+        for module, name, own in owners:
+            module._parameters[name] = own
+
+
+def _changed_weights(
+    pipe: Any, adapters: Sequence[tuple[str, float, Iterable[TargetedLayer]]]
+) -> dict[ParameterKey, Tensor]:
+    """The parameters that adapters change, as they become: in float32 if there are several."""
     # Sums are of float32; a weight that one adapter changes is stored in its own dtype at once.
+    alone = len(adapters) == 1
     changed: dict[ParameterKey, Tensor] = {}
     for source, scale, layers in adapters:
         for layer in layers:
@@ -54,18 +73,7 @@ def merge_adapters(
                 wanted = "an adapter whose layers the checkpoint's network has"
                 found = f"{source}: {layer.layers[0]}: {' '.join(str(error).split())[:200]}"
                 raise InvalidValueError(Problem("loras", found, wanted)) from error
-    owners = []
-    try:
-        for key in list(changed):
-            module, name = _owner(pipe, key)
-            owners.append((module, name, module._parameters[name]))
-            # A sum is let go as soon as the weight has its own dtype.
-            value = changed.pop(key).to(_dtype(pipe, key))
-            module._parameters[name] = torch.nn.Parameter(value, requires_grad=False)
-        yield
-    finally:
-        for module, name, own in owners:
-            module._parameters[name] = own
+    return changed
 
 
 def _changes(

@@ -142,6 +142,18 @@ def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
     return family
 
 
+def family_of_modular(index: Mapping[str, object]) -> ModelFamily | None:
+    """The family whose formulas hold for a modular pipeline: by its class, or by its denoiser's.
+
+    Args:
+        index: The pipeline's index, or the model index of a usual pipeline.
+    """
+    class_name = str(index.get("_class_name") or "").replace("ModularPipeline", "Pipeline")
+    names = {entry[1] for entry in index.values() if isinstance(entry, list) and len(entry) > 1}
+    alike = (family for family in FAMILIES if names & set(family.denoiser.classes))
+    return _family_by_class(class_name) or next(alike, None)
+
+
 @lru_cache(maxsize=256)
 def _family_by_class(class_name: str) -> ModelFamily | None:
     """The family whose pipelines have a class's name, or begin like it."""
@@ -228,6 +240,7 @@ __all__ = [
     "autoencoder_memory",
     "families_for",
     "family_of",
+    "family_of_modular",
     "labels_by_inversion_width",
     "labels_by_text_width",
     "likely_family",

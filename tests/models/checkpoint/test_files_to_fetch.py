@@ -103,12 +103,16 @@ def test_one_model_is_what_lies_at_the_top() -> None:
 def test_an_adapter_is_its_one_file() -> None:
     names = ["pytorch_lora_weights.safetensors", "README.md"]
     assert needed_files("a/b", names, None, None) == (names[0],)
+    names = ["style.safetensors", "README.md", "old/style.safetensors"]
+    assert needed_files("a/b", names, None, None) == (names[0],)
+    names = ["adapter_config.json", "adapter_model.safetensors", "more.safetensors"]
+    assert needed_files("a/b", names, None, None) == tuple(names[:2])
 
 
 @pytest.mark.parametrize(
     ("names", "fix"),
     [
-        (["x.safetensors", "sub/y.gguf"], r"--file: sub/y\.gguf, x\.safetensors"),
+        (["x.safetensors", "z.safetensors", "y.gguf"], r"--file: x\.safetensors, y\.gguf, z"),
         (["README.md"], "choose another repository"),
     ],
 )

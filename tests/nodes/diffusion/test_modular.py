@@ -13,6 +13,7 @@ import pytest
 from sdgraph import Checkpoint, InvalidNodeError, Node, NodeFailedError, Session, run
 from sdgraph.events import Event, Stepped
 from sdgraph.nodes import Modular, Text2Image
+from sdgraph.nodes.diffusion.pipelines.modular_inputs import declared_inputs
 from sdgraph.nodes.diffusion.random_checkpoints import make_checkpoint
 from sdgraph.values import Image, Mask
 
@@ -94,11 +95,48 @@ def failure_of(node: Modular) -> str:
     return str(caught.value)
 
 
+def test_an_input_that_no_block_has_is_refused_before_any_load(
+    modular: Path, standard: Path
+) -> None:
+    for folder in (modular, standard):
+        text = problems_of(node_for(folder, inputs={**INPUTS, "guidance": 3.0}))
+        assert "guidance, an input that no block of FluxModularPipeline has" in text
+        assert "did you mean 'guidance_scale'" in text and "joint_attention_kwargs" in text
+        mask = Mask(np.eye(64, dtype=np.uint8) * 255)
+        assert "mask_image, an input" in problems_of(node_for(folder, mask=mask))
+        assert problems_of(node_for(folder)) == ""
+
+
+def test_the_names_in_diffusers_files_are_all_that_its_pipelines_take() -> None:
+    import diffusers
+
+    for name in ("Flux", "QwenImage", "Wan", "LTX", "StableDiffusionXL", "HunyuanVideo15"):
+        cls = getattr(diffusers, f"{name}ModularPipeline")
+        blocks = getattr(diffusers, cls.default_blocks_name)()
+        taken = {each.name for each in blocks.inputs if each.name}
+        assert taken and taken <= declared_inputs(cls.__name__)
+    assert not declared_inputs("OtherModularPipeline") and not declared_inputs("Flux.*")
+
+
+def test_its_memory_is_planned_by_the_law_of_its_family(modular: Path, tmp_path: Path) -> None:
+    flux = Text2Image(prompt="a star", checkpoint=Checkpoint("random/flux"), width=64, height=64)
+    expected = flux.replace(checkpoint=Checkpoint(modular.parent / "usual"))
+    shutil.copytree(modular, modular.parent / "usual")
+    index = json.loads((modular / "modular_model_index.json").read_text())
+    usual = {key: each[:2] if isinstance(each, list) else each for key, each in index.items()}
+    path = modular.parent / "usual" / "model_index.json"
+    path.write_text(json.dumps({**usual, "_class_name": "FluxPipeline"}))
+    node = node_for(modular)
+    assert node.working_memory({}, "float32") == expected.working_memory({}, "float32") > 0
+    large = node.replace(inputs={**INPUTS, "width": 512, "height": 512})
+    assert large.working_memory({}, "float32") > node.working_memory({}, "float32")
+    entry = ["diffusers", "OtherTransformer2DModel", {"subfolder": "transformer"}]
+    names = {"_class_name": "OtherModularPipeline", "transformer": entry}
+    other = node_for(changed(modular, tmp_path / "other", **names))
+    assert other.working_memory({"a": 400, "b": 100}, "float32") == 100
+
+
 def test_what_the_pipeline_does_not_take_is_refused_with_what_it_takes(modular: Path) -> None:
-    text = failure_of(node_for(modular, inputs={**INPUTS, "guidance": 3.0}))
-    assert "inputs: guidance" in text and "guidance_scale" in text and "joint_attention" in text
-    mask = Mask(np.eye(64, dtype=np.uint8) * 255)
-    assert "inputs: mask_image" in failure_of(node_for(modular, mask=mask))
     text = failure_of(node_for(modular, inputs={"max_sequence_length": "long"}))
     assert "'long'" in text and "a value of type int" in text
 
