@@ -119,7 +119,8 @@ class Modular(Node[Image]):
         is_given = isinstance(width, int) and isinstance(height, int)
         size = (int(width or 0), int(height or 0)) if is_given else planned_size(self.image)
         images = frames if isinstance(frames, int) else 1
-        return peak_bytes(family, checkpoint, dtype, size, images=images)
+        guided = family.is_guided(checkpoint, family.usual_guidance(checkpoint))
+        return peak_bytes(family, checkpoint, dtype, size, images=images, guided=guided)
 
     def run(
         self,

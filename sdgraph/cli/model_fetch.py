@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import expand_home
 from sdgraph.formatting import format_bytes, format_count, shorten_path
-from sdgraph.models import MODEL_INDEX, is_random, resolve
+from sdgraph.models import MODEL_INDEX, MODULAR_INDEX, is_random, read_config, resolve
 from sdgraph.models.checkpoint.checkpoint_files import CONFIG_NAMES
-from sdgraph.models.checkpoint.files_to_fetch import named_file, needed_files
+from sdgraph.models.checkpoint.files_to_fetch import (
+    files_of_component,
+    named_file,
+    needed_files,
+)
 from sdgraph.models.formats import pickles
 from sdgraph.models.formats.config_files import read_index
 from sdgraph.models.formats.safetensors_files import refuse_damaged
 from sdgraph.models.sources import hub, hub_downloads
 from sdgraph.models.sources.hub_listing import HubListing, cache_folder, list_hub_files
+from sdgraph.models.sources.modular_index import ComponentPlace, components_elsewhere
 from sdgraph.values import Checkpoint, Part
 
 from .argument_error import ArgumentError
@@ -54,16 +60,23 @@ class FetchPlan:
         request: What is to be fetched.
         listing: All files of the repository.
         names: The paths of those that are needed.
+        others: The same for components of a modular pipeline that are in other repositories.
     """
 
     request: FetchRequest
     listing: HubListing
     names: tuple[str, ...]
+    others: tuple[FetchPlan, ...] = ()
 
     @property
     def is_file(self) -> bool:
         """Whether it is one file, such as an adapter, and no checkpoint with configs."""
-        return not {MODEL_INDEX, CONFIG_NAMES[0]} & set(self.names)
+        return not {MODEL_INDEX, MODULAR_INDEX, CONFIG_NAMES[0]} & set(self.names)
+
+    @property
+    def needed_room(self) -> int:
+        """The bytes that are not here yet, those in other repositories too."""
+        return self.bytes_to_fetch + sum(other.needed_room for other in self.others)
 
     @property
     def all_bytes(self) -> int:
@@ -76,6 +89,9 @@ class FetchPlan:
         return self.listing.bytes_to_fetch(self.names)
 
     def __str__(self) -> str:
+        return "\n".join([self._summary(), *map(str, self.others)])
+
+    def _summary(self) -> str:
         count = format_count(len(self.names), "file")
         text = f"{self.request.source}: {count}, {format_bytes(self.all_bytes)}"
         missing = self.bytes_to_fetch
@@ -101,6 +117,7 @@ class FetchPlan:
             "bytes": self.all_bytes,
             "bytes_to_fetch": self.bytes_to_fetch,
             "folder": str(self.listing.snapshot),
+            **({"others": [other.as_data() for other in self.others]} if self.others else {}),
         }
 
 
@@ -115,15 +132,51 @@ def plan_fetch(request: FetchRequest) -> FetchPlan:
     listing = list_hub_files(request.source, request.revision)
     if request.file is not None:
         return FetchPlan(request, listing, named_file(request.source, listing.files, request.file))
-    index = None
-    if MODEL_INDEX in listing.files:
-        folder = hub_downloads.download_files(listing, [MODEL_INDEX])
-        index = read_index(folder / MODEL_INDEX)
     with ExitStack() as stack:
         if request.allow_pickle:
             stack.enter_context(pickles.allow())
+        if MODULAR_INDEX in listing.files and MODEL_INDEX not in listing.files:
+            return _plan_modular(request, listing)
+        index = None
+        if MODEL_INDEX in listing.files:
+            folder = hub_downloads.download_files(listing, [MODEL_INDEX])
+            index = read_index(folder / MODEL_INDEX)
         names = needed_files(request.source, listing.files, index, request.variant)
     return FetchPlan(request, listing, names)
+
+
+def _plan_modular(request: FetchRequest, listing: HubListing) -> FetchPlan:
+    """The files of a modular pipeline, and of its components in other repositories."""
+    folder = hub_downloads.download_files(listing, [MODULAR_INDEX])
+    index = read_config(folder / MODULAR_INDEX) or {}
+    folders = {name.partition("/")[0] for name in listing.files if "/" in name}
+    places = components_elsewhere(index, request.source, folders)
+    own = {
+        name: entry[:2]
+        for name, entry in index.items()
+        if isinstance(entry, list) and len(entry) == 3 and name not in places and name in folders
+    }
+    names = needed_files(request.source, listing.files, own, request.variant, MODULAR_INDEX)
+    return FetchPlan(request, listing, names, tuple(_plan_others(request, places.values())))
+
+
+def _plan_others(request: FetchRequest, places: Iterable[ComponentPlace]) -> Iterator[FetchPlan]:
+    """The files of components in other repositories, a plan for each repository and revision."""
+    grouped: dict[tuple[str, str | None], list[ComponentPlace]] = {}
+    for place in places:
+        grouped.setdefault((place.source, place.revision), []).append(place)
+    for (source, revision), group in grouped.items():
+        if hub.is_path(source):
+            continue
+        listing, names = list_hub_files(source, revision), set[str]()
+        for place in group:
+            variant = place.variant or request.variant
+            files = listing.files
+            names |= {
+                *files_of_component(source, files, place.subfolder or "", place.class_name, variant)
+            }
+        other = replace(request, source=source, revision=revision)
+        yield FetchPlan(other, listing, tuple(sorted(names)))
 
 
 def fetch_planned(plan: FetchPlan) -> str:
@@ -133,6 +186,10 @@ def fetch_planned(plan: FetchPlan) -> str:
         CheckpointError: It cannot be fetched, or what was fetched cannot be used.
     """
     request = plan.request
+    if plan.others:
+        hub_downloads.refuse_full_disk(request.source, plan.needed_room)
+        for other in plan.others:
+            hub_downloads.download_files(other.listing, other.names)
     folder = hub_downloads.download_files(plan.listing, plan.names)
     if request.file is not None:
         return str(folder / request.file)
@@ -144,10 +201,11 @@ def fetch_planned(plan: FetchPlan) -> str:
         with ExitStack() as stack:
             if request.allow_pickle:
                 stack.enter_context(pickles.allow())
-            resolved = resolve(request.checkpoint).fetch()
+            resolved, checkpoint = resolve(request.checkpoint), request.checkpoint
+            resolved = resolved if MODULAR_INDEX in plan.names else resolved.fetch()
             for name in resolved.components or ("",):
-                if not name or name in resolved.classes:
-                    resolved.part(Part(request.checkpoint, name)).check()
+                if not name or (name in resolved.classes and (folder / name).is_dir()):
+                    resolved.part(Part(checkpoint, name)).check()
     return str(folder)
 
 

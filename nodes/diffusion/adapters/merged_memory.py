@@ -15,9 +15,8 @@ from .adapter_targets import owned_layers
 from .adapter_tensors import is_plain
 from .lora_layers import flat_name
 
-_AT_ONCE = 3
-"""How many float32 tensors of a layer's size exist while it is changed: itself, what is added to
-it, and the sum."""
+_AT_ONCE = 4
+"""How many float32 tensors of a layer's size exist while it is changed, if it is float32 itself."""
 
 
 @dataclass(frozen=True)
@@ -63,4 +62,5 @@ def merged_bytes(loras: Sequence[Lora], family: ModelFamily, dtype: str) -> Merg
     total, width = sum(numbers.values()), DTYPE_BYTES.get(dtype, 4)
     kept = int(total * (4 if len(files) > 1 else width))
     largest = max(numbers.values(), default=0)
-    return MergedBytes(int(total * width), kept + max(files) + 4 * _AT_ONCE * largest)
+    at_once = 4 * largest * (_AT_ONCE if width == 4 else _AT_ONCE + 1)
+    return MergedBytes(int(total * width), kept + max(files) + at_once)

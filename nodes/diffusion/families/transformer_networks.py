@@ -75,10 +75,13 @@ def patch_side(config: Config) -> int:
 
 
 _UNCAST: Mapping[str, tuple[str, ...]] = {
+    "HunyuanVideo15Transformer3DModel": ("x_embedder", "context_embedder"),
     "HunyuanVideoTransformer3DModel": ("x_embedder", "context_embedder"),
     "Lumina2Transformer2DModel": ("x_embedder", r"caption_embedder\.0\."),
     "PixArtTransformer2DModel": ("adaln_single",),
+    "WanAnimateTransformer3DModel": ("patch_embedding", "condition_embedder", "rope"),
     "WanTransformer3DModel": ("patch_embedding", "condition_embedder", "rope"),
+    "WanVACETransformer3DModel": ("patch_embedding", "condition_embedder", "rope"),
     "ZImageTransformer2DModel": ("t_embedder", "cap_embedder"),
 }
 """The layers that diffusers' layerwise casting leaves alone in a class, besides the usual ones."""

@@ -15,7 +15,11 @@ from pathlib import Path
 
 from sdgraph.errors import Problem, did_you_mean
 
-_INPUT = re.compile(r"\b(?:InputParam(?:\.template)?\(\s*(?:name\s*=\s*)?|name\s*=\s*)\"(\w+)\"")
+_INPUT = re.compile(
+    r"\bInputParam(?:\.template)?\(\s*(?:name\s*=\s*)?\"(\w+)\"(?:,\s*name\s*=\s*\"(\w+)\")?"
+)
+_NAMED_LATER = re.compile(r"\badditional_batch_inputs\s*=\s*\[\"(\w+)\"")
+"""Inputs that a block is given the names of when it is made."""
 
 
 def input_problems(class_name: str, names: Iterable[str]) -> Iterator[Problem]:
@@ -46,6 +50,7 @@ def declared_inputs(class_name: str) -> frozenset[str]:
     root = Path(spec.origin).parent / "modular_pipelines" if spec and spec.origin else Path()
     for path in sorted(root.glob("*/modular_pipeline.py")):
         if re.search(rf"^class {re.escape(class_name)}\b", path.read_text("utf-8"), re.MULTILINE):
-            texts = (each.read_text("utf-8") for each in path.parent.glob("*.py"))
-            return frozenset(name for text in texts for name in _INPUT.findall(text))
+            text = "\n".join(each.read_text("utf-8") for each in path.parent.glob("*.py"))
+            named = {name for names in _INPUT.findall(text) for name in names if name}
+            return frozenset({*named, *_NAMED_LATER.findall(text)})
     return frozenset()

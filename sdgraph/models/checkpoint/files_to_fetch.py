@@ -26,7 +26,11 @@ _WANTED = "a checkpoint in diffusers' layout, one model, an adapter, or one file
 
 
 def needed_files(
-    source: str, names: Collection[str], index: Mapping[str, Any] | None, variant: str | None
+    source: str,
+    names: Collection[str],
+    index: Mapping[str, Any] | None,
+    variant: str | None,
+    index_name: str = MODEL_INDEX,
 ) -> tuple[str, ...]:
     """The files of a repository that its checkpoint needs, sorted.
 
@@ -35,6 +39,7 @@ def needed_files(
         names: The paths of all its files.
         index: Its model index; None for one model or an adapter.
         variant: The variant of the weights; None for the plain ones.
+        index_name: The name of the file with the index.
 
     Raises:
         CheckpointError: A component has no weights that can be loaded, or nothing says which file
@@ -46,7 +51,7 @@ def needed_files(
         ('config.json', 'model.fp16.safetensors')
     """
     if index is not None:
-        return _of_pipeline(source, names, index, variant)
+        return _of_pipeline(source, names, index, variant, index_name)
     own = _in_folder(names, "")
     if CONFIG_NAMES[0] in own:
         weights = _weights(source, own, _STEMS["transformers"] + _STEMS["diffusers"], variant)
@@ -76,10 +81,45 @@ def named_file(source: str, names: Collection[str], name: str) -> tuple[str, ...
     raise CheckpointError(Problem(source, f"a repository without {name}", "one of its files", fix))
 
 
-def _of_pipeline(
-    source: str, names: Collection[str], index: Mapping[str, Any], variant: str | None
+def files_of_component(
+    source: str, names: Collection[str], folder: str, class_name: str, variant: str | None
 ) -> tuple[str, ...]:
-    chosen = {MODEL_INDEX}
+    """The files of one component in a repository, sorted.
+
+    Args:
+        source: The name of the repository, for messages.
+        names: The paths of all its files.
+        folder: The component's folder; "" for the top.
+        class_name: Its class.
+        variant: The variant of the weights; without any of it the plain ones are taken.
+
+    Raises:
+        CheckpointError: It has no files, or no weights that can be loaded.
+    """
+    own = _in_folder(names, folder)
+    subject = f"{source}/{folder}" if folder else source
+    texts, weights = _texts(own), []
+    if not is_processor(class_name):
+        every = tuple(stem for stems in _STEMS.values() for stem in stems)
+        found = _weights(subject, own, every, variant)
+        found = _weights(subject, own, every, None) if found is None else found
+        if found is None:
+            raise CheckpointError(_variant_problem(subject, own, variant))
+        weights = found
+    if not texts and not weights:
+        raise CheckpointError(Problem(subject, "no files", f"those of a {class_name}"))
+    begin = f"{folder}/" if folder else ""
+    return tuple(sorted(f"{begin}{name}" for name in [*texts, *weights]))
+
+
+def _of_pipeline(
+    source: str,
+    names: Collection[str],
+    index: Mapping[str, Any],
+    variant: str | None,
+    index_name: str,
+) -> tuple[str, ...]:
+    chosen = {index_name}
     lacking: list[str] = []
     parts = {
         component: (str(library), _in_folder(names, component))

@@ -47,7 +47,7 @@ USE_OF_FIELD = {
 Other fields name whole checkpoints.
 """
 
-_INDEX = "model_index.json"
+_INDEXES = {"model_index.json", "modular_model_index.json"}
 
 
 class ModelFile(NamedTuple):
@@ -120,7 +120,7 @@ def _files_below(root: Path, visited: dict[str, int]) -> Iterator[ModelFile]:
         visited[real] = _changed(real)
         folder = Path(text)
         use = _use_of(folder, root)
-        if _INDEX in names and folder != root:
+        if not _INDEXES.isdisjoint(names) and folder != root:
             folders.clear()
             yield ModelFile(folder, root, use, real, is_pipeline=True)
             continue

@@ -37,7 +37,7 @@ def node_for(folder: Path) -> Diffusion[Any]:
         pytest.skip("another checkpoint is needed")
     assert family is not None
     tasks = family.tasks_of(checkpoint)
-    size = {"width": 64, "height": 64, "steps": 1}
+    size: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}
     if "text-to-image" in tasks:
         return Text2Image(prompt="a star", checkpoint=checkpoint, **size)
     if "text-to-video" in tasks:
@@ -93,7 +93,8 @@ def test_in_blocks_of_gguf_it_makes_the_pixels_of_the_numbers(
         tmp_path / "x.gguf", resolve_part(Part(node.known_checkpoint, denoiser)).files
     )
     source = node.known_checkpoint.source
-    node = node.replace(checkpoint=Checkpoint(source, **{denoiser: file}))
+    fields: dict[str, Any] = {denoiser: file}
+    node = node.replace(checkpoint=Checkpoint(source, **fields))
     session = Session(device="cpu", store=None)
     made = pixels(node, session)
     part = resolve_part(node.parts()[denoiser])
