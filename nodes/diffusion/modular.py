@@ -17,21 +17,17 @@ from sdgraph.nodes.diffusion.pipelines.modular_pipelines import (
     first_picture,
     index_problems,
     make_modular_pipeline,
+    modular_parts,
     report_steps,
+    with_places,
 )
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import random_generator, to_pixels
 from sdgraph.nodes.diffusion.tuning.working_memory import peak_bytes, planned_size
 from sdgraph.values import Checkpoint, Image, Mask, Part
 
-from .families import SCHEDULER, family_of_modular
+from .families import family_of_modular
 
 __all__ = ["Modular"]
-
-_DENOISERS = ("transformer", "unet")
-"""The components that a checkpoint's quantization applies to."""
-
-_TEXT_ENCODER = "text_encoder"
-"""What the names of text encoders begin with."""
 
 _SET_BY_NODE = {
     "prompt": "set `prompt` of the node",
@@ -47,8 +43,10 @@ class Modular(Node[Image]):
     """A picture by a pipeline that diffusers has as a modular pipeline, of any family.
 
     What the pipeline takes is in its own description: `prompt`, `image` and `mask` are given to its
-    inputs of these names, and `inputs` to any other, by name. What it does not take is refused
-    with a list of what it takes. No code of the checkpoint is run.
+    inputs of these names, and `inputs` to any other, by name. A name that no block of its family has
+    is refused before the run, anything else that it does not take when it starts, with a list of
+    what it takes. Components may be in other repositories, as its index says. No code of the
+    checkpoint is run.
     """
 
     category = "generate"
@@ -76,17 +74,7 @@ class Modular(Node[Image]):
     def parts(self) -> Mapping[str, Part]:
         checkpoint = self.checkpoint
         assert isinstance(checkpoint, Checkpoint), "a node in this field was replaced by its result"
-        classes = resolve(checkpoint).classes
-        return {
-            name: Part(
-                checkpoint,
-                name,
-                quantized=name in _DENOISERS,
-                encodes_text=name.startswith(_TEXT_ENCODER),
-            )
-            for name in classes
-            if name != SCHEDULER
-        }
+        return modular_parts(checkpoint)
 
     def check(self) -> Iterator[Problem]:
         if not isinstance(self.checkpoint, Checkpoint):
@@ -115,6 +103,7 @@ class Modular(Node[Image]):
         family = family_of_modular(resolve(checkpoint).index or {})
         if family is None:
             return max(sizes.values(), default=0) // 4
+        checkpoint = with_places(checkpoint)
         width, height, frames = map(self.inputs.get, ("width", "height", "num_frames"))
         is_given = isinstance(width, int) and isinstance(height, int)
         size = (int(width or 0), int(height or 0)) if is_given else planned_size(self.image)

@@ -1,6 +1,6 @@
 """Model weights on disk and in memory: checkpoints, LoRAs, hashes, devices, the model cache."""
 
-from .checkpoint.checkpoint_files import MODEL_INDEX
+from .checkpoint.checkpoint_files import MODEL_INDEX, places_elsewhere
 from .checkpoint.component_classes import LIBRARIES, SCHEDULERS
 from .checkpoint.library_versions import newer_version_advice
 from .checkpoint.part_checks import part_warnings
@@ -24,6 +24,7 @@ from .loading.process_records import ProcessRecord
 from .loading.quantization import device_problem
 from .sources.lora_files import PEFT_CONFIG, PEFT_NAME, find_lora
 from .sources.model_files import source_for_field
+from .sources.modular_index import ComponentPlace
 from .sources.random_checkpoints import is_random
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "PEFT_CONFIG",
     "PEFT_NAME",
     "SCHEDULERS",
+    "ComponentPlace",
     "ModelCache",
     "Models",
     "PrefetchRequest",
@@ -52,6 +54,7 @@ __all__ = [
     "memoized_resolutions",
     "newer_version_advice",
     "part_warnings",
+    "places_elsewhere",
     "quiet_libraries",
     "read_config",
     "read_json",

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from sdgraph.errors import CheckpointError
+from sdgraph.models import resolve_part
 from sdgraph.models.sources import hub_downloads
 from sdgraph.models.sources.lora_files import fetch_lora, find_lora
 from sdgraph.models.sources.shipped import shipped_folder
-from sdgraph.values import Lora
+from sdgraph.nodes import Modular
+from sdgraph.values import Checkpoint, Lora
 from tests.support import fake_checkpoints, hub_server
 from tests.support.command_line import Command, CommandResult
 from tests.support.hub_server import COMMIT, HubServer
@@ -233,7 +235,6 @@ def test_one_file_of_a_repository_is_fetched_by_its_name(sdgraph: Command, hub: 
 
 def test_a_run_downloads_the_same_files(sdgraph: Command, hub: HubServer, cache: Path) -> None:
     from sdgraph.models import fetch_checkpoint
-    from sdgraph.values import Checkpoint
 
     snapshot = fetch_checkpoint(Checkpoint(SOURCE))
     weights = [path for path in snapshot.rglob("*.safetensors") if path.stat().st_size > 100_000]
@@ -293,3 +294,44 @@ def test_a_control_network_and_a_motion_adapter_are_one_model(
     variant = ("--variant", "fp16") if "fp16" in name else ()
     data = json.loads(fetch(sdgraph, "org/motion", *variant, "--dry-run", "--json").out)
     assert {file["name"] for file in data["files"]} == {"config.json", f"{name}.safetensors"}
+
+
+def test_of_a_modular_pipeline_components_in_other_repositories_are_fetched(
+    sdgraph: Command, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def entry(name: str, library: str, class_name: str) -> list[object]:
+        place = {"pretrained_model_name_or_path": SOURCE, "subfolder": name}
+        return [library, class_name, {**place, "type_hint": [library, class_name]}]
+
+    index = {
+        "_class_name": "StableDiffusionXLModularPipeline",
+        "unet": entry("unet", "diffusers", "UNet2DConditionModel"),
+        "vae": entry("vae", "diffusers", "AutoencoderKL"),
+        "tokenizer": entry("tokenizer", "transformers", "CLIPTokenizer"),
+    }
+    own = {f"vae/{name}": hub.repositories[SOURCE][f"vae/{name}"] for name in VAE_FILES}
+    text = json.dumps(index).encode()
+    hub.repositories["org/modular"] = {"modular_model_index.json": text, **own}
+    data = json.loads(fetch(sdgraph, "org/modular", "--dry-run", "--json").out)
+    assert {file["name"] for file in data["files"]} == {"modular_model_index.json", *own}
+    (other,) = data["others"]
+    names = {file["name"] for file in other["files"]}
+    assert other["checkpoint"] == SOURCE and {name.split("/")[0] for name in names} == {
+        "unet",
+        "tokenizer",
+    }
+    assert WEIGHTS in names and other["bytes_to_fetch"] > data["bytes_to_fetch"]
+    with monkeypatch.context() as full:
+        full.setattr(hub_downloads, "free_bytes", lambda: other["bytes_to_fetch"])
+        assert "to download, and" in fetch(sdgraph, "org/modular").err
+    assert hub.downloads == ["modular_model_index.json"]
+    result = fetch(sdgraph, "org/modular")
+    assert result.code == 0 and f"\n{SOURCE}: " in result.out
+    parts = Modular(checkpoint=Checkpoint("org/modular"), prompt="a star").parts()
+    assert parts.keys() == {"unet", "vae", "tokenizer"}
+    for part in map(resolve_part, parts.values()):
+        part.check()
+        assert not part.owner.must_fetch
+
+
+VAE_FILES = ("config.json", "diffusion_pytorch_model.safetensors")

@@ -15,8 +15,9 @@ from .adapter_targets import owned_layers
 from .adapter_tensors import is_plain
 from .lora_layers import flat_name
 
-_AT_ONCE = 4
-"""How many float32 tensors of a layer's size exist while it is changed, if it is float32 itself."""
+_ALONE, _SUMMED, _CONVERTED = 2, 4, 5
+"""How many float32 tensors of a layer's size exist at most while it is changed: by one adapter, by
+several, and if the weight itself is not float32."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def merged_bytes(loras: Sequence[Lora], family: ModelFamily, dtype: str) -> Merg
     if not files:
         return MergedBytes()
     total, width = sum(numbers.values()), DTYPE_BYTES.get(dtype, 4)
-    kept = int(total * (4 if len(files) > 1 else width))
+    several = len(files) > 1
+    kept = int(total * (4 if several else width))
     largest = max(numbers.values(), default=0)
-    at_once = 4 * largest * (_AT_ONCE if width == 4 else _AT_ONCE + 1)
-    return MergedBytes(int(total * width), kept + max(files) + at_once)
+    at_once = _CONVERTED if width != 4 else _SUMMED if several else _ALONE
+    return MergedBytes(int(total * width), kept + max(files) + 4 * at_once * largest)

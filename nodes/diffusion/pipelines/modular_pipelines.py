@@ -15,18 +15,26 @@ from sdgraph.graph import Progress
 from sdgraph.models import (
     LIBRARIES,
     MODULAR_INDEX,
+    ComponentPlace,
     Models,
     newer_version_advice,
+    places_elsewhere,
     quiet_libraries,
     read_config,
     resolve,
 )
 from sdgraph.nodes.diffusion.families import SCHEDULER
 from sdgraph.nodes.diffusion.sampling.schedulers import make_scheduler
-from sdgraph.values import Checkpoint
+from sdgraph.values import COMPONENTS, Checkpoint, ComponentSource, Part
 
 _OWN_BLOCKS = "modular_config.json"
 """The file of a checkpoint that brings blocks of its own."""
+
+_DENOISERS = ("transformer", "unet")
+"""The components that a checkpoint's quantization applies to."""
+
+_TEXT_ENCODER = "text_encoder"
+"""What the names of text encoders begin with."""
 
 _SCALARS = (bool, int, float, str)
 _PICTURES = ("images", "image")
@@ -64,24 +72,78 @@ def index_problems(checkpoint: Checkpoint) -> Iterator[Problem]:
             yield Problem("checkpoint", found, f"a class of {' or '.join(LIBRARIES)}", fix)
 
 
+def modular_parts(checkpoint: Checkpoint) -> dict[str, Part]:
+    """The components of a modular pipeline: in its folder, or where its index says they are.
+
+    The scheduler is one only if it is elsewhere: one in the folder is made from its config.
+
+    Args:
+        checkpoint: The checkpoint; one that is not on this disk has none.
+    """
+    resolved = resolve(checkpoint)
+    places = {} if resolved.root is None else places_elsewhere(checkpoint.source, resolved.root)
+    names = (name for name in resolved.classes if name not in checkpoint.parts)
+    return {
+        **{name: _part(checkpoint, name) for name in checkpoint.parts if name in resolved.classes},
+        **{
+            name: _part(checkpoint, name, places.get(name))
+            for name in names
+            if name != SCHEDULER or name in places
+        },
+    }
+
+
+def with_places(checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint that names the networks which its index takes from elsewhere, for their configs.
+
+    Args:
+        checkpoint: The checkpoint of a modular pipeline.
+    """
+    root = resolve(checkpoint).root
+    places = {} if root is None else places_elsewhere(checkpoint.source, root)
+    named = {
+        name: {"source": place.source, "subfolder": place.subfolder, "revision": place.revision}
+        for name, place in places.items()
+        if name in COMPONENTS
+    }
+    return Checkpoint(**{**named, **checkpoint.fields}) if named else checkpoint
+
+
+def _part(checkpoint: Checkpoint, name: str, place: ComponentPlace | None = None) -> Part:
+    quantized, encodes_text = name in _DENOISERS, name.startswith(_TEXT_ENCODER)
+    if place is None:
+        return Part(checkpoint, name, quantized=quantized, encodes_text=encodes_text)
+    source = ComponentSource(
+        place.source,
+        component=name,
+        base=checkpoint,
+        subfolder=place.subfolder,
+        variant=place.variant,
+        revision=place.revision,
+    )
+    return Part(
+        source,
+        quantized=quantized,
+        encodes_text=encodes_text,
+        tokenizer="Tokenizer" in place.class_name,
+        processor=place.class_name.endswith(("Processor", "FeatureExtractor")),
+    )
+
+
 def component_problems(checkpoint: Checkpoint) -> Iterator[Problem]:
-    """The problems of components that the index takes from elsewhere and that are not here.
+    """The problems of components that are not here, and of which the index says no other place.
 
     Args:
         checkpoint: The checkpoint, with an index without problems.
     """
     resolved = resolve(checkpoint)
-    if resolved.root is None:
+    if resolved.root is None or resolved.must_fetch:
         return
-    entries = read_config(resolved.root / MODULAR_INDEX) or {}
+    places = places_elsewhere(checkpoint.source, resolved.root)
     for name in resolved.classes:
-        if name in checkpoint.parts or (resolved.root / name).is_dir():
-            continue
-        entry = entries.get(name)
-        elsewhere = entry[2].get("pretrained_model_name_or_path") if entry else None
-        found = f"{checkpoint.source}, which has no folder {name}"
-        fix = f"its index names {elsewhere}: copy {name} from there" if elsewhere else ""
-        yield Problem("checkpoint", found, "its components in folders of their names", fix)
+        if name not in (*checkpoint.parts, *places) and not (resolved.root / name).is_dir():
+            found = f"{checkpoint.source}, which has no folder {name}"
+            yield Problem("checkpoint", found, "its components in folders of their names")
 
 
 def make_modular_pipeline(checkpoint: Checkpoint, models: Models) -> Any:
@@ -109,10 +171,15 @@ def make_modular_pipeline(checkpoint: Checkpoint, models: Models) -> Any:
             raise InvalidValueError(Problem("checkpoint", found, wanted, fix)) from None
         components = dict(models)
         if SCHEDULER in pipe.component_names:
-            components[SCHEDULER] = make_scheduler(checkpoint, None)
+            components[SCHEDULER] = _fresh_scheduler(checkpoint, models.get(SCHEDULER))
         taken = {name: each for name, each in components.items() if name in pipe.component_names}
         pipe.update_components(**taken)
     return pipe
+
+
+def _fresh_scheduler(checkpoint: Checkpoint, loaded: Any) -> Any:
+    """A new scheduler with the config of one that is shared, or else of the checkpoint."""
+    return type(loaded).from_config(loaded.config) if loaded else make_scheduler(checkpoint, None)
 
 
 def called_arguments(pipe: Any, given: Mapping[str, Any]) -> dict[str, Any]:

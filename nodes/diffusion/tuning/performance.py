@@ -20,9 +20,9 @@ from pydantic_core import core_schema
 from sdgraph.errors import InvalidValueError, Problem, did_you_mean
 from sdgraph.formatting import with_article
 from sdgraph.graph import refuse
-from sdgraph.models import resolve
+from sdgraph.models import resolve, resolve_part
 from sdgraph.nodes.diffusion.families import CONTROLNET, ModelFamily
-from sdgraph.values import Checkpoint, Lora
+from sdgraph.values import Checkpoint, Lora, Part
 
 from .step_caches import StepCache, use_step_cache
 
@@ -162,6 +162,16 @@ def tuning_problems(
     yield from _environment_problems(tuning, offload, loras)
     if isinstance(checkpoint, Checkpoint) and family is not None:
         yield from _checkpoint_problems(tuning, checkpoint, family)
+        if offload == "sequential":
+            yield from _block_problems(checkpoint, family)
+
+
+def _block_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Problem]:
+    """Denoisers in blocks of GGUF, whose weights accelerate cannot move one by one."""
+    for name in family.denoisers:
+        if name in checkpoint.parts and resolve_part(Part(checkpoint, name)).keeps_blocks:
+            found = f"sequential, over the GGUF file {checkpoint.parts[name].source}"
+            yield Problem("offload", found, "none, model or group", "offload: group")
 
 
 def _environment_problems(tuning: Knobs, offload: str, loras: Sequence[Lora]) -> Iterator[Problem]:

@@ -13,10 +13,11 @@ from typing import Any
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
 from sdgraph.files import describe_path, expand_home, is_file, is_folder, names_in
 from sdgraph.models.formats import pickles
-from sdgraph.models.formats.config_files import MODULAR_INDEX, read_index
+from sdgraph.models.formats.config_files import MODULAR_INDEX, read_config, read_index
 from sdgraph.models.sources import hub
 from sdgraph.models.sources.lora_files import find_lora
 from sdgraph.models.sources.model_files import absence, name_with_suffix
+from sdgraph.models.sources.modular_index import ComponentPlace, components_elsewhere
 from sdgraph.models.sources.random_checkpoints import is_random, make_random, random_folder
 from sdgraph.models.sources.shipped import shipped_folder, shipped_names
 from sdgraph.values import Checkpoint, ComponentSource, Lora, Part
@@ -34,6 +35,9 @@ CONFIG_NAMES = ("config.json", SCHEDULER_CONFIG, "preprocessor_config.json")
 
 _MARKS = (MODEL_INDEX, "config.json", MODULAR_INDEX)
 """A folder in the hub's cache that has one of these files is a checkpoint."""
+
+_COMPONENT_MARKS = (*CONFIG_NAMES[1:], "tokenizer_config.json")
+"""A folder in the hub's cache that has one of these files may be a component of a pipeline."""
 
 
 def find_root(checkpoint: Checkpoint) -> Path | None:
@@ -92,7 +96,9 @@ def _local_folder(checkpoint: Checkpoint) -> Path | None:
 
 def _marks(checkpoint: Checkpoint) -> tuple[str, ...]:
     prefix = f"{checkpoint.subfolder}/" if checkpoint.subfolder else ""
-    return tuple(f"{prefix}{name}" for name in _MARKS)
+    # A component of a modular pipeline may be a tokenizer or a scheduler, too.
+    more = _COMPONENT_MARKS if isinstance(checkpoint, ComponentSource) else ()
+    return tuple(f"{prefix}{name}" for name in (*_MARKS, *more))
 
 
 def _subfolder(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -112,17 +118,32 @@ def _subfolder(folder: Path, checkpoint: Checkpoint) -> Path:
     return path
 
 
+def places_elsewhere(source: str, folder: Path) -> dict[str, ComponentPlace]:
+    """The components of a modular pipeline that are in other repositories; {} for others.
+
+    Args:
+        source: The checkpoint's source.
+        folder: Its folder.
+    """
+    index = read_config(folder / MODULAR_INDEX)
+    if index is None or (folder / MODEL_INDEX).is_file():
+        return {}
+    return components_elsewhere(index, source, names_in(folder))
+
+
 def missing_components(checkpoint: Checkpoint, folder: Path) -> list[str]:
     """The components in the index that have no folder, or a config but no weights."""
     index = read_index(folder / MODEL_INDEX)
     if index is None:
         return [] if _has_weights(Part(checkpoint), folder) else [str(Part(checkpoint))]
+    elsewhere = places_elsewhere(checkpoint.source, folder)
     return [
         name
         for name, (library, class_name) in components_in(index).items()
         if library in LIBRARIES
         and not is_processor(class_name)
         and name not in checkpoint.parts
+        and name not in elsewhere
         and not _has_weights(Part(checkpoint, name), folder / name)
     ]
 

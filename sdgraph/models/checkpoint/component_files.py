@@ -114,7 +114,7 @@ def _refuse_other_family(checkpoint: ComponentSource, kind: FileKind, configs: P
 
 def component_path(checkpoint: ComponentSource) -> Path | None:
     """The path of the file that a component from elsewhere is; None if it is no file."""
-    path = weights_path(checkpoint.source, (USE_OF_FIELD[checkpoint.component],))
+    path = weights_path(checkpoint.source, (USE_OF_FIELD.get(checkpoint.component, ""),))
     if not is_file(path) or (checkpoint.revision and not hub.is_path(checkpoint.source)):
         return None
     return path

@@ -119,7 +119,7 @@ _OTHERS = (
         _FAMILY,
     ),
     _Kind("a model of Lumina 2", rf"{_TRANSFORMER}cap_embedder\.", _FAMILY),
-    _Kind("a model of LTX-2", rf"{_TRANSFORMER}av_ca_\w+\.", _FAMILY),
+    _Kind("a model of LTX-2", rf"{_TRANSFORMER}av_(ca|cross_attn)_\w+\.", _FAMILY),
     _Kind(
         "a model of SANA",
         rf"{_TRANSFORMER}(blocks\.\d+\.cross_attn\.kv_linear|transformer_blocks\.\d+\.ff\.conv_inverted)"

@@ -51,11 +51,11 @@ def find_lora(lora: Lora) -> Path | None:
         where, near = absence(lora.source)
         found = describe_path(path, "file or folder") + where
         _refuse(lora, found, near or did_you_mean(path.name, names_in(path.parent)))
-    path = _in_cache(lora)
-    if path is None and hub.is_off():
+    cached = _in_cache(lora)
+    if cached is None and hub.is_off():
         found = f"{lora.file or 'it'} is not in the hub's cache, and HF_HUB_OFFLINE is set"
         _refuse(lora, found, "fetch it once while online, or name a local folder")
-    return path
+    return cached
 
 
 def _in_cache(lora: Lora) -> Path | None:
@@ -66,8 +66,8 @@ def _in_cache(lora: Lora) -> Path | None:
             return folder / Path(name).name
     if lora.file is None and lora.revision is None:
         for folder in hub.cached_snapshots(lora.source):
-            name = adapter_file(names_in(folder))
-            return None if name is None else folder / name
+            only = adapter_file(names_in(folder))
+            return None if only is None else folder / only
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -74,14 +75,15 @@ def test_what_needs_numbers_is_refused() -> None:
 
     rows = BlockRows(torch.from_numpy(random_blocks(8)), 8)
     other = BlockRows(torch.from_numpy(random_blocks(2)), 2)
-    for function in (
+    functions: list[Callable[[], Any]] = [
         lambda: torch.chunk(rows, 2, dim=1),
         lambda: torch.cat([rows, other]),
         lambda: torch.cat([rows, torch.zeros(1)]),
         lambda: torch.stack([rows, rows]),
         lambda: torch.add(rows, 1),
         lambda: rows.reshape(2, -1),  # type: ignore[attr-defined]
-    ):
+    ]
+    for function in functions:
         with pytest.raises((TypeError, AttributeError)):
             function()
 

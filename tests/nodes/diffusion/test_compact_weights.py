@@ -174,3 +174,25 @@ def test_adapters_over_blocks_are_those_over_numbers(
     monkeypatch.setattr(ResolvedPart, "keeps_blocks", False)
     numbers = Session(device="cpu", store=None)
     assert same(run(node.replace(loras=[style]), session=numbers).numpy, styled.numpy)
+
+
+def test_blocks_are_moved_by_groups_and_not_one_by_one(tmp_path: Path) -> None:
+    import torch
+    from diffusers.hooks import apply_group_offloading
+
+    pytest.importorskip("gguf")
+    path = tmp_path / "x.gguf"
+    in_gguf(path)
+    checkpoint = Checkpoint(BASE, unet=path)
+    node = Text2Image(prompt="a red star", checkpoint=checkpoint, offload="sequential")
+    (problem,) = node.check()
+    assert problem.subject == "offload" and "over the GGUF file" in problem.found
+    assert not list(node.replace(offload="group").check())
+    modules = [load_quietly(resolve_part(Part(checkpoint, "unet")), "float32", "cpu") for _ in "ab"]
+    cpu = torch.device("cpu")
+    apply_group_offloading(modules[1], cpu, cpu, "block_level", num_blocks_per_group=1)
+    width = modules[0].config.cross_attention_dim
+    inputs = torch.ones(1, modules[0].config.in_channels, 8, 8), torch.tensor([5])
+    with torch.no_grad():
+        found, wanted = (module(*inputs, torch.ones(1, 4, width)).sample for module in modules)
+    assert torch.equal(found, wanted)

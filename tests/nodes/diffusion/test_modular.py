@@ -15,7 +15,7 @@ from sdgraph.events import Event, Stepped
 from sdgraph.nodes import Modular, Text2Image
 from sdgraph.nodes.diffusion.pipelines.modular_inputs import declared_inputs
 from sdgraph.nodes.diffusion.random_checkpoints import make_checkpoint
-from sdgraph.values import Image, Mask
+from sdgraph.values import Image
 
 INPUTS: dict[str, Any] = {"num_inference_steps": 2, "width": 64, "height": 64}
 PHOTO = Image(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
@@ -99,11 +99,9 @@ def test_an_input_that_no_block_has_is_refused_before_any_load(
     modular: Path, standard: Path
 ) -> None:
     for folder in (modular, standard):
-        text = problems_of(node_for(folder, inputs={**INPUTS, "guidance": 3.0}))
-        assert "guidance, an input that no block of FluxModularPipeline has" in text
+        text = problems_of(node_for(folder, inputs={**INPUTS, "guidance_sale": 3.0}))
+        assert "guidance_sale, an input that no block of FluxModularPipeline has" in text
         assert "did you mean 'guidance_scale'" in text and "joint_attention_kwargs" in text
-        mask = Mask(np.eye(64, dtype=np.uint8) * 255)
-        assert "mask_image, an input" in problems_of(node_for(folder, mask=mask))
         assert problems_of(node_for(folder)) == ""
 
 
@@ -137,6 +135,8 @@ def test_its_memory_is_planned_by_the_law_of_its_family(modular: Path, tmp_path:
 
 
 def test_what_the_pipeline_does_not_take_is_refused_with_what_it_takes(modular: Path) -> None:
+    text = failure_of(node_for(modular, inputs={**INPUTS, "guidance": 3.0}))
+    assert "inputs: guidance" in text and "guidance_scale" in text and "joint_attention" in text
     text = failure_of(node_for(modular, inputs={"max_sequence_length": "long"}))
     assert "'long'" in text and "a value of type int" in text
 
@@ -202,10 +202,26 @@ def test_code_in_a_checkpoint_is_refused_before_any_load(modular: Path, tmp_path
 
 
 def test_a_component_that_is_not_here_is_told(modular: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(modular, tmp_path / "without"))
+    index = json.loads((modular / "modular_model_index.json").read_text())
+    nowhere = [*index["vae"][:2], {**index["vae"][2], "pretrained_model_name_or_path": None}]
+    folder = changed(modular, tmp_path / "without", vae=nowhere)
     shutil.rmtree(folder / "vae")
-    text = problems_of(node_for(folder))
-    assert "which has no folder vae" in text and "its index names someone/flux" in text
+    assert "which has no folder vae" in problems_of(node_for(folder))
+
+
+def test_components_are_taken_from_where_the_index_says(
+    modular: Path, standard: Path, tmp_path: Path
+) -> None:
+    index = json.loads((modular / "modular_model_index.json").read_text())
+    for entry in index.values():
+        if isinstance(entry, list):
+            entry[2]["pretrained_model_name_or_path"] = str(standard)
+    folder = changed(modular, tmp_path / "split", **index)
+    for name in ("vae", "text_encoder", "tokenizer", "scheduler"):
+        shutil.rmtree(folder / name)
+    node = node_for(folder, seed=3)
+    assert problems_of(node) == ""
+    assert (run(node, session=without_store()).numpy == by_diffusers(standard)).all()
 
 
 def test_a_pipeline_that_diffusers_does_not_have_is_told(modular: Path, tmp_path: Path) -> None:
