@@ -43,9 +43,9 @@ class Modular(Node[Image]):
     """A picture by a pipeline that diffusers has as a modular pipeline, of any family.
 
     What the pipeline takes is in its own description: `prompt`, `image` and `mask` are given to its
-    inputs of these names, and `inputs` to any other, by name. A name that no block of its family has
-    is refused before the run, anything else that it does not take when it starts, with a list of
-    what it takes. Components may be in other repositories, as its index says. No code of the
+    inputs of these names, and `inputs` to any other, by name. A name that no block of its family
+    has is refused before the run; anything else that it does not take when it starts, with a list
+    of what it takes. Components may be in other repositories, as its index says. No code of the
     checkpoint is run.
     """
 
