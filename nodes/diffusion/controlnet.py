@@ -25,7 +25,11 @@ from sdgraph.nodes.diffusion.control.controlnet_defaults import (
     default_repainting_controlnet,
 )
 from sdgraph.nodes.diffusion.control.controlnet_modules import arrange_networks, seed_encoding
-from sdgraph.nodes.diffusion.control.controlnet_problems import control_problems, control_warnings
+from sdgraph.nodes.diffusion.control.controlnet_problems import (
+    built_in_problems,
+    control_problems,
+    control_warnings,
+)
 from sdgraph.nodes.diffusion.control.map_adapters import (
     MAP_ADAPTER,
     arrange_map_adapters,
@@ -54,7 +58,7 @@ class ControlNet(ReferenceGuided[Image]):
     """A picture from a prompt that follows one or several control maps.
 
     The ControlNet is chosen by the map's kind and the checkpoint, unless `controlnet` names one;
-    a T2I-Adapter may stand in its place.
+    a T2I-Adapter may stand in its place. FLUX.1 Canny and Depth read the map without one.
     With `image` it starts from that picture; with `mask` too, only what the mask marks is
     repainted.
     """
@@ -173,7 +177,12 @@ class ControlNet(ReferenceGuided[Image]):
         return [value] * max(len(self._maps()), 1)
 
     def controlnets(self) -> list[Checkpoint]:
-        """The ControlNet checkpoint of each control; raises CheckpointError if none is known."""
+        """The ControlNet checkpoint of each control; raises CheckpointError if none is known.
+
+        There is none for a checkpoint that reads maps itself.
+        """
+        if self._reads_maps_itself():
+            return []
         if self.controlnet is not None:
             return self._per_control("controlnet")
         if self.control is None:
@@ -183,11 +192,11 @@ class ControlNet(ReferenceGuided[Image]):
     def controls(self) -> list[Control]:
         """The control maps, each with its ControlNet; one without a map if there is none."""
         columns = (self._per_control(name) for name in ("scale", "start", "end"))
+        kinds = kinds_of(self._maps()) or [type(None)]
+        networks: list[Any] = self.controlnets() or [None] * len(kinds)
         return [
             Control(kind=kind, network=network, scale=scale, start=start, end=end)
-            for kind, network, scale, start, end in zip(
-                kinds_of(self._maps()) or [type(None)], self.controlnets(), *columns, strict=True
-            )
+            for kind, network, scale, start, end in zip(kinds, networks, *columns, strict=True)
         ]
 
     def parts(self) -> Mapping[str, Part]:
@@ -229,6 +238,9 @@ class ControlNet(ReferenceGuided[Image]):
             return
         try:
             controls = self.controls()
+            if family is not None:
+                scales = [control.scale for control in controls]
+                yield from built_in_problems(family, base, self.controlnet, scales)
             yield from control_problems(controls, base, family, self.task())
             if family is not None and self.reference is not None:
                 yield from map_adapter_reference_problems(controls, family)
@@ -279,6 +291,10 @@ class ControlNet(ReferenceGuided[Image]):
             return Image(painted)
         return paste_masked(image, region.paste(image, painted), mask)
 
+    def _reads_maps_itself(self) -> bool:
+        """Whether its checkpoint takes control maps without a ControlNet."""
+        return isinstance(self.checkpoint, Checkpoint) and self.family.control.built_in
+
     def _has_map_adapters(self) -> bool:
         """Whether its networks are T2I-Adapters, which have a pipeline of their own."""
         return takes_map_adapters(self.controls(), self.family)
@@ -290,12 +306,16 @@ class ControlNet(ReferenceGuided[Image]):
 
     def _conditioning(self) -> dict[str, Any]:
         """How strongly and when each map is followed, as arguments of the pipeline."""
+        if self._reads_maps_itself():
+            return {}
         arguments = map_adapter_arguments if self._has_map_adapters() else conditioning_arguments
         return arguments(self.controls(), self.family)
 
     def _assemble(self, models: Models, checkpoint: Checkpoint) -> Any:
         """The pipeline with the ControlNets as it takes them."""
         controls, family = self.controls(), self.family
+        if self._reads_maps_itself():
+            return self.assemble(models, checkpoint)
         networks = [models[_part_name(number)] for number in range(len(controls))]
         if self._has_map_adapters():
             adapter = {MAP_ADAPTER: arrange_map_adapters(networks)}

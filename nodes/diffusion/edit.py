@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from sdgraph.errors import Problem
-from sdgraph.graph import In, Progress, refuse
+from sdgraph.graph import In, Progress
 from sdgraph.models import Models
 from sdgraph.nodes.diffusion.tuning.working_memory import planned_size
 from sdgraph.nodes.image.padding import Padding
@@ -16,6 +16,7 @@ from sdgraph.values import Checkpoint, Image
 
 from .families import Purpose, Task, families_for, family_of
 from .node import Diffusion
+from .picture_fields import refuse_empty_list
 
 __all__ = ["Edit"]
 
@@ -46,8 +47,7 @@ class Edit(Diffusion[Image]):
 
     @model_validator(mode="after")
     def _some_picture(self) -> Self:
-        if isinstance(self.image, list | tuple) and not self.image:
-            raise refuse("image", found="an empty list", wanted="at least one picture")
+        refuse_empty_list("image", self.image)
         return self
 
     def task(self) -> Task:

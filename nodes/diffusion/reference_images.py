@@ -26,6 +26,7 @@ from sdgraph.values import Checkpoint, Image, Lora, Part
 
 from .families import FEATURE_EXTRACTOR, family_of
 from .node import Diffusion
+from .picture_fields import refuse_empty_list
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -54,8 +55,7 @@ class ReferenceGuided(Diffusion[T_co], Generic[T_co]):
             if self.reference is None and getattr(self, name) is not None:
                 found, fix = f"none, and {name} is set", f"or leave out {name}"
                 raise refuse("reference", found=found, wanted="a picture of it", fix=fix)
-        if isinstance(self.reference, list | tuple) and not self.reference:
-            raise refuse("reference", found="an empty list", wanted="at least one picture")
+        refuse_empty_list("reference", self.reference)
         return self
 
     def _adapter(self) -> Lora:

@@ -14,6 +14,7 @@ from sdgraph.values import Checkpoint, Image
 
 from .families import Task
 from .node import Diffusion
+from .picture_fields import chosen_sides
 from .reference_images import ReferenceGuided
 
 __all__ = ["Image2Image", "Text2Image"]
@@ -49,11 +50,8 @@ class Text2Image(ReferenceGuided[Image]):
         return self.width, self.height
 
     def chosen_fields(self) -> Mapping[str, object]:
-        sides = self.family.sides(self.known_checkpoint, self.width, self.height)
-        return {
-            **super().chosen_fields(),
-            **{name: side for name, side in sides.items() if side and not getattr(self, name)},
-        }
+        sides = chosen_sides(self.family, self.known_checkpoint, self.width, self.height)
+        return {**super().chosen_fields(), **sides}
 
     def run(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -15,6 +16,7 @@ from sdgraph.values import Checkpoint, Image
 
 from .families import Task
 from .node import Diffusion
+from .picture_fields import chosen_sides
 
 __all__ = ["Turbo"]
 
@@ -115,6 +117,13 @@ class Turbo(Diffusion[Image]):
 
     def size_source(self) -> object:
         return self.image or (self.width, self.height)
+
+    def chosen_fields(self) -> Mapping[str, object]:
+        chosen = super().chosen_fields()
+        if self.image is not None:
+            return chosen
+        sides = chosen_sides(self.family, self.known_checkpoint, self.width, self.height)
+        return {**chosen, **sides}
 
     def denoising_share(self) -> float | None:
         return None if self.image is None else self.strength

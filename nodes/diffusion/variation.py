@@ -8,13 +8,14 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from sdgraph.errors import Problem
-from sdgraph.graph import In, Progress, Stage, refuse
+from sdgraph.graph import In, Progress, Stage
 from sdgraph.models import Models
 from sdgraph.nodes.diffusion.tuning.working_memory import complete_size
 from sdgraph.values import Checkpoint, Image, Part
 
-from .families import FEATURE_EXTRACTOR, Task, pipeline_class_of
+from .families import FEATURE_EXTRACTOR, ModelFamily, Task, family_of, pipeline_class_of
 from .node import Diffusion
+from .picture_fields import chosen_sides, refuse_empty_list
 
 __all__ = ["Variation"]
 
@@ -29,17 +30,22 @@ _PIXELS_OF_TOKEN = 16**2
 class Variation(Diffusion[Image]):
     """A picture like another one, or several: its subjects and style in a new composition.
 
-    The pictures are read by FLUX.1 Redux, whose features join those of the prompt. Without a
-    prompt no text encoder is loaded.
+    For FLUX.1 the pictures are read by FLUX.1 Redux, whose features join those of the prompt;
+    without a prompt no text encoder is loaded. Stable Diffusion Image Variation reads a picture
+    itself, and no words.
     """
 
     image: In[Image] | Sequence[In[Image]] = Field(
         description="the picture that the result is like, or several, which are mixed"
     )
     prompt: In[str] = Field(default="", description="what else the picture shows; may be empty")
-    checkpoint: In[Checkpoint] = Field(description="FLUX.1, such as black-forest-labs/FLUX.1-dev")
-    redux: In[Checkpoint] = Field(
-        description="what reads the picture, such as black-forest-labs/FLUX.1-Redux-dev"
+    checkpoint: In[Checkpoint] = Field(
+        description="FLUX.1, such as black-forest-labs/FLUX.1-dev, or one that reads a picture "
+        "itself, such as lambdalabs/sd-image-variations-diffusers"
+    )
+    redux: In[Checkpoint] | None = Field(
+        default=None,
+        description="what reads the picture for FLUX.1: black-forest-labs/FLUX.1-Redux-dev",
     )
     width: int | None = Field(
         default=None,
@@ -56,8 +62,7 @@ class Variation(Diffusion[Image]):
 
     @model_validator(mode="after")
     def _some_picture(self) -> Self:
-        if isinstance(self.image, list | tuple) and not self.image:
-            raise refuse("image", found="an empty list", wanted="at least one picture")
+        refuse_empty_list("image", self.image)
         return self
 
     def task(self) -> Task:
@@ -71,14 +76,11 @@ class Variation(Diffusion[Image]):
         return complete_size(self.size_source(), native)
 
     def chosen_fields(self) -> Mapping[str, object]:
-        sides = self.family.sides(self.known_checkpoint, self.width, self.height)
-        return {
-            **super().chosen_fields(),
-            **{name: side for name, side in sides.items() if side and not getattr(self, name)},
-        }
+        sides = chosen_sides(self.family, self.known_checkpoint, self.width, self.height)
+        return {**super().chosen_fields(), **sides}
 
     def reference_area(self) -> int:
-        return _TOKENS * _PIXELS_OF_TOKEN
+        return _TOKENS * _PIXELS_OF_TOKEN if self.family.text_components else 0
 
     def parts(self) -> Mapping[str, Part]:
         parts = dict(super().parts())
@@ -86,6 +88,8 @@ class Variation(Diffusion[Image]):
             for name in self.family.text_components:
                 parts.pop(name, None)
         redux = self.redux
+        if redux is None:
+            return parts
         assert isinstance(redux, Checkpoint), "a node in this field was replaced by its result"
         redux = redux.in_dtype(self.known_checkpoint.dtype)
         for name in (_ENCODER, FEATURE_EXTRACTOR, _EMBEDDER):
@@ -93,17 +97,37 @@ class Variation(Diffusion[Image]):
         return parts
 
     def stages(self) -> Iterator[Stage]:
-        if self.prompt:
+        if self.prompt and self.family.text_components:
             yield from super().stages()
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()
+        family = family_of(self.checkpoint) if isinstance(self.checkpoint, Checkpoint) else None
+        if family is not None and "variation" in family.pipelines:
+            yield from self._reader_problems(family)
         class_name = pipeline_class_of(self.redux) if isinstance(self.redux, Checkpoint) else ""
         if class_name and class_name != "FluxPriorReduxPipeline":
             assert isinstance(self.redux, Checkpoint)
             found = f"{self.redux.source}, a {class_name} checkpoint"
             fix = "for example black-forest-labs/FLUX.1-Redux-dev"
             yield Problem("redux", found, "FLUX.1 Redux", fix)
+
+    def _reader_problems(self, family: ModelFamily) -> Iterator[Problem]:
+        """The problems of what reads the pictures, and of words that nothing reads."""
+        if family.text_components:
+            if self.redux is None:
+                fix = "add `redux: black-forest-labs/FLUX.1-Redux-dev`"
+                yield Problem("redux", f"none for {family.label}", "FLUX.1 Redux", fix)
+            return
+        label = f"{family.label}, which reads the picture itself"
+        if self.redux is not None:
+            yield Problem("redux", f"one for {label}", "none", "leave it out")
+        for name in ("prompt", "negative_prompt"):
+            if getattr(self, name):
+                yield Problem(name, f"a text for {label}, and no words", "none", "leave it out")
+        if isinstance(self.image, list | tuple) and len(self.image) > 1:
+            found = f"{len(self.image)} pictures for {family.label}"
+            yield Problem("image", found, "one picture", "take FLUX.1, which mixes several")
 
     def assemble(self, models: Models, checkpoint: Checkpoint, **more: Any) -> Any:
         return super().assemble(models.without(_PREFIX), checkpoint, **more)
@@ -116,7 +140,12 @@ class Variation(Diffusion[Image]):
         negative_prompt: str,
         pictures: Any = None,
     ) -> dict[str, Any]:
-        """The features of the prompt and of the pictures, one after the other."""
+        """The features of the prompt and of the pictures, one after the other.
+
+        There are none for a pipeline that reads the picture itself.
+        """
+        if not self.family.text_components:
+            return {}
         import torch
 
         encoder, embedder = models[f"{_PREFIX}{_ENCODER}"], models[f"{_PREFIX}{_EMBEDDER}"]
@@ -146,18 +175,19 @@ class Variation(Diffusion[Image]):
         prompt: str,
         negative_prompt: str,
         checkpoint: Checkpoint,
-        redux: Checkpoint,
+        redux: Checkpoint | None,
         models: Models,
         progress: Progress,
     ) -> Image:
-        pictures = image if isinstance(image, tuple) else (image,)
+        pictures = [each.rgb for each in (image if isinstance(image, tuple) else (image,))]
+        seen = {"seen": pictures} if self.family.text_components else {"image": pictures[0]}
         pixels = self.generate(
             self.assemble(models, checkpoint),
             models,
             progress,
             prompt=prompt,
             negative_prompt=negative_prompt,
-            seen=[picture.rgb for picture in pictures],
+            **seen,
             width=self.width,
             height=self.height,
         )

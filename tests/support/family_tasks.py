@@ -2,8 +2,8 @@
 
 `python -m tests.support.family_tasks` prints a Markdown table. The pipelines come from diffusers'
 own packages, what sdgraph runs from its families, and what is compared bit for bit from the tests
-that do it: those with parameters "name" (of a random checkpoint) and "task", and those that name a
-pipeline of a checkpoint that ships with sdgraph.
+that do it, which have parameters "name" (of a checkpoint), "task" and, if it is not the usual one
+for the task, "pipeline".
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from types import ModuleType
 from typing import Any
 
 from sdgraph.models import quiet_libraries
-from sdgraph.nodes.diffusion.families import FAMILIES, ModelFamily
+from sdgraph.nodes.diffusion.families import FAMILIES, ModelFamily, family_of
 from sdgraph.nodes.diffusion.random_checkpoints import PIPELINES
+from sdgraph.values import Checkpoint
 
 TESTS = Path(__file__).parents[1] / "nodes/diffusion"
 
@@ -79,8 +80,8 @@ _TASKS = {
 }
 """What a pipeline does, by a pattern that is found in its name; the first that fits."""
 
-_VARIATION = ("FluxPriorReduxPipeline", "variation")
-"""A pipeline that another one, which makes the picture, is preceded by."""
+_PRECEDED_BY = {("FluxPipeline", "variation"): "FluxPriorReduxPipeline"}
+"""The pipelines that come before those that make the picture of a task, and are listed for it."""
 
 _REASONS = {
     "LTX2InContextPipeline": "needs LoRAs that are made for it, with videos as references",
@@ -91,6 +92,7 @@ _REASONS = {
     "LTXI2VLongMultiPromptPipeline": "needs a prompt for each part of a video, which no node takes",
     "latent upscale": "works on latents, which no port carries",
     "from image embeddings": "needs a prior that no family has",
+    "ZImageOmniPipeline": "it encodes pictures in bfloat16, whatever the dtype of its VAE is",
     "layers": "makes several pictures with transparency, which no node gives",
 }
 """Why a task is not done, where it is not only that no family has the pipeline yet."""
@@ -119,7 +121,7 @@ def pairs() -> Iterator[Pair]:
             own = [
                 (family, task)
                 for family, task, other in ours
-                if (other == name and task != "variation") or (name, task) == _VARIATION
+                if name == _PRECEDED_BY.get((other, task), other)
             ]
             for family, task in own:
                 where = comparison(family, task, name)
@@ -153,48 +155,54 @@ def comparison(family: ModelFamily, task: str, pipeline: str = "") -> str:
         task: One of its tasks.
         pipeline: The pipeline that does it, if not the family's usual one.
     """
-    by_name = _compared().get((family.label, task))
-    if by_name:
-        return by_name
-    literal = f'"{pipeline or family.pipelines[task]}"'  # type: ignore[index]  # a task of the family
-    shipped = family.class_names[0] in _OF_SHIPPED
-    files = (path for path in sorted(TESTS.rglob("test_*.py")) if literal in path.read_text())
-    return next((path.name for path in files), "") if shipped else ""
+    usual = family.pipelines[task]  # type: ignore[index]  # a task of the family
+    return _compared().get((family.label, task, pipeline or usual), "")
 
 
-_OF_SHIPPED = ("StableDiffusion", "StableDiffusionXL", "TextToVideoSD")
-"""The families of which small checkpoints ship with sdgraph."""
+_PHRASE = "makes_what_diffusers_makes"
+"""What the names of the tests have in them that compare pixels with those of diffusers."""
 
 
 @cache
-def _compared() -> Mapping[tuple[str, str], str]:
-    """The tests that compare random checkpoints, by the label of the family and the task."""
-    compared: dict[tuple[str, str], str] = {}
-    package = import_module("tests.nodes.diffusion.families")
-    for info in iter_modules(package.__path__):
-        if info.name.startswith("test_"):
-            module = import_module(f"{package.__name__}.{info.name}")
-            for name, task in _parameters(module):
-                compared.setdefault((family_of_random(name).label, task), f"{info.name}.py")
+def _compared() -> Mapping[tuple[str, str, str], str]:
+    """The tests that compare pixels, by the label of the family, the task, and the pipeline."""
+    compared: dict[tuple[str, str, str], str] = {}
+    for path in sorted(TESTS.rglob("test_*.py")):
+        if _PHRASE in path.read_text():
+            parts = path.relative_to(TESTS.parents[2]).with_suffix("").parts
+            for name, task, pipeline in _parameters(import_module(".".join(parts))):
+                family = family_of_checkpoint(name)
+                usual = family.pipelines[task]  # type: ignore[index]  # a task of the family
+                compared.setdefault((family.label, task, pipeline or usual), path.name)
     return compared
 
 
-def _parameters(module: ModuleType) -> Iterator[tuple[str, str]]:
-    """The names and tasks with which the tests of a module that compare pixels are run."""
+def _parameters(module: ModuleType) -> Iterator[tuple[str, str, str]]:
+    """The names, tasks and pipelines with which the tests that compare pixels are run.
+
+    The pipeline is "" for the usual one of the checkpoint's family.
+    """
     for name, function in vars(module).items():
-        if "makes_what_diffusers_makes" not in name:
+        if _PHRASE not in name:
             continue
         for mark in getattr(function, "pytestmark", ()):
             names = tuple(mark.args[0]) if mark.name == "parametrize" else ()
             if "task" in names:
                 # The first is the name of the checkpoint; others may be those of networks.
-                yield from ((values[0], values[names.index("task")]) for values in mark.args[1])
+                for values in mark.args[1]:
+                    pipeline = values[names.index("pipeline")] if "pipeline" in names else ""
+                    yield values[0], values[names.index("task")], pipeline
 
 
 @cache
-def family_of_random(name: str) -> ModelFamily:
-    """The family of a checkpoint with random weights."""
+def family_of_checkpoint(name: str) -> ModelFamily:
+    """The family of a checkpoint that ships with sdgraph, or of one with random weights."""
     import torch
+
+    if name.startswith("tiny/"):
+        shipped = family_of(Checkpoint(name))
+        assert shipped is not None
+        return shipped
 
     with torch.random.fork_rng(), quiet_libraries():
         class_name = type(PIPELINES[name]()).__name__

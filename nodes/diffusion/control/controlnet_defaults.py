@@ -21,9 +21,9 @@ def default_controlnet(base: object, kind: type) -> Checkpoint:
     assert isinstance(base, Checkpoint)
     version = likely_family(base, "controlnet").version_of(base)
     if kind not in version.controlnets:
-        kinds = ", ".join(supported.__name__ for supported in version.controlnets) or "none"
+        kinds = ", ".join(supported.__name__ for supported in version.controlnets)
         found = f"no known ControlNet for {kind.__name__} over {version.label}"
-        wanted = f"a kind that has one: {kinds}"
+        wanted = f"a kind that has one: {kinds}" if kinds else "a ControlNet by name"
         raise CheckpointError(Problem("", found, wanted, "name one with `controlnet:`"))
     return Checkpoint(version.controlnets[kind], dtype=base.dtype)
 

@@ -56,6 +56,29 @@ def control_problems(
             yield from _purpose_problems(control, base, family, task)
 
 
+def built_in_problems(
+    family: ModelFamily, base: Checkpoint, controlnet: object, scales: Sequence[float]
+) -> Iterator[Problem]:
+    """The problems of a ControlNet, or of a scale, for a checkpoint that reads maps itself.
+
+    Args:
+        family: The family of the checkpoint.
+        base: The checkpoint.
+        controlnet: What the node names as ControlNet; None for nothing.
+        scales: How strongly each map is to be followed.
+    """
+    if not family.control.built_in:
+        return
+    itself = f"{base.source}, which reads the control map itself"
+    if controlnet is not None:
+        fix = "leave `controlnet` out, or take FLUX.1 as the checkpoint"
+        yield Problem("controlnet", f"one for {itself}", "none", fix)
+    for scale in scales:
+        if scale != 1:
+            fix = "leave it out, or take FLUX.1 with a ControlNet, which has a scale"
+            yield Problem("scale", f"{scale:g} for {itself}", "1: it has no scale", fix)
+
+
 def _map_problems(
     controls: Sequence[Control], family: ModelFamily, task: Task
 ) -> Iterator[Problem]:
@@ -136,7 +159,11 @@ def network_problems(
 def _classes_of(family: ModelFamily | None) -> list[str]:
     """The classes of the ControlNets of a family, or of all if it is not known."""
     families = FAMILIES if family is None else (family,)
-    settings = [each.control for each in families if "controlnet" in each.pipelines]
+    settings = [
+        each.control
+        for each in families
+        if "controlnet" in each.pipelines and not each.control.built_in
+    ]
     names = [each.class_name for each in settings]
     names += [each.union.class_name for each in settings if each.union is not None]
     return list(dict.fromkeys(names))

@@ -18,8 +18,10 @@ from .family_settings import FamilyVersion, OptionalComponent, TextEncoder, Vide
 from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
 from .flux2 import FLUX2
 from .flux2_klein import FLUX2_KLEIN, FLUX2_KLEIN_KV
+from .flux_control import FLUX_CONTROL
 from .hunyuan_video import HUNYUAN_VIDEO
 from .hunyuan_video_image import HUNYUAN_VIDEO_IMAGE
+from .image_variation import IMAGE_VARIATION
 from .instruct_pix2pix import INSTRUCT_PIX2PIX, INSTRUCT_PIX2PIX_XL
 from .ip_adapter_settings import UNET_IP_ADAPTER, IpAdapterLayout, IpAdapterSettings
 from .latent_consistency import LATENT_CONSISTENCY
@@ -60,8 +62,10 @@ FAMILIES: tuple[ModelFamily, ...] = (
     INSTRUCT_PIX2PIX,
     LATENT_CONSISTENCY,
     STABLE_DIFFUSION_UPSCALER,
+    IMAGE_VARIATION,
     STABLE_DIFFUSION_3,
     FLUX,
+    FLUX_CONTROL,
     FLUX_FILL,
     FLUX_KONTEXT,
     FLUX2_KLEIN_KV,
@@ -139,7 +143,18 @@ def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
         if class_name.endswith("ModularPipeline"):
             fix = fix or "the node Modular makes pictures by it"
         raise CheckpointError(Problem(checkpoint.source, kind, wanted, fix))
-    return family
+    return _family_by_config(family, checkpoint)
+
+
+def _family_by_config(family: ModelFamily, checkpoint: Checkpoint) -> ModelFamily:
+    """The family of a checkpoint by its denoiser, which may be another than its index says."""
+    if family.pipeline_by_config is None:
+        return family
+    try:
+        config = family.denoiser_config(checkpoint)
+    except CheckpointError:
+        return family  # what reads the config next reports it
+    return _family_by_class(family.pipeline_by_config(config)) or family
 
 
 def family_of_modular(index: Mapping[str, object]) -> ModelFamily | None:
@@ -172,13 +187,8 @@ def likely_family(checkpoint: Checkpoint, task: Task | None = None) -> ModelFami
     if family is not None:
         return family
     candidates = families_for(task) if task else FAMILIES
-    source = checkpoint.source.lower()
-    hinted = (
-        candidate
-        for candidate in candidates
-        if candidate.name_hint and candidate.name_hint in source
-    )
-    return next(hinted, candidates[0])
+    # Of equal hints the first one counts, as of none.
+    return max(candidates, key=methodcaller("hints_at", checkpoint.source))
 
 
 def families_for(task: Task) -> list[ModelFamily]:

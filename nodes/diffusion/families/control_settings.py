@@ -62,6 +62,7 @@ class ControlSettings:
 
     Args:
         class_name: The class of the ControlNets in diffusers.
+        built_in: Whether the checkpoint reads maps itself, without a ControlNet.
         map_argument: The argument for the map of a pipeline that starts from noise.
         several: Whether several maps are read by a network each, or all by one network, or not.
         wrapper: The class in diffusers with which one network reads several maps; "" if its
@@ -84,6 +85,7 @@ class ControlSettings:
     """
 
     class_name: str = "ControlNetModel"
+    built_in: bool = False
     map_argument: str = "control_image"
     several: Literal["networks", "one network", "no"] = "networks"
     wrapper: str = ""

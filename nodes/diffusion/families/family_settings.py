@@ -213,6 +213,9 @@ class FamilyVersion:
     Args:
         label: The version's usual name.
         text_width: The width of the text features that the denoiser attends to.
+        fits: Whether a checkpoint is of the version, by its denoiser's config; None for any.
+        name_hint: A text in the names of its checkpoints, in lower case, by which one that is not
+            on this disk yet is recognised; "" for none.
         inversion_width: The width of the vectors of textual inversions for it.
         controlnets: The default ControlNet for each kind of control map: a hub id or a shipped
             checkpoint.
@@ -223,6 +226,8 @@ class FamilyVersion:
 
     label: str
     text_width: int = 0
+    fits: Callable[[Config], bool] | None = None
+    name_hint: str = ""
     inversion_width: int = 0
     controlnets: Mapping[type[ControlMap], str] = field(default_factory=dict)
     repainting_controlnet: str = ""

@@ -30,8 +30,27 @@ def _reads_no_guidance(index: Config, denoiser: Config) -> bool:
     return denoiser.get("guidance_embeds") is False
 
 
+_MASK_NUMBERS = 256
+"""The numbers of the mask in a token: 8 × 8 for each of 2 × 2 latents."""
+
+
+def _pipeline_by_channels(denoiser: Config) -> str:
+    """The pipeline of a transformer that takes further latents: of a map, or of a masked picture.
+
+    It may be the part of a checkpoint of FLUX.1 dev.
+    """
+    channels = denoiser.get("in_channels") or 0
+    latents = denoiser.get("out_channels") or channels
+    pipelines = {
+        2 * latents: "FluxControlPipeline",
+        2 * latents + _MASK_NUMBERS: "FluxFillPipeline",
+    }
+    return pipelines.get(channels, "") if channels else ""
+
+
 FLUX = ModelFamily(
     label="FLUX.1",
+    pipeline_by_config=_pipeline_by_channels,
     class_names=("FluxPipeline", "FluxImg2Img", "FluxInpaint", "FluxControlNet"),
     name_hint="flux.1",
     pipelines={
@@ -112,6 +131,7 @@ def _keep_size(width: int, height: int) -> dict[str, object]:
 FLUX_KONTEXT = replace(
     FLUX,
     label="FLUX.1 Kontext",
+    pipeline_by_config=None,
     adapters=("lora", "ip-adapter"),
     class_names=("FluxKontext",),
     name_hint="kontext",
@@ -126,6 +146,7 @@ FLUX_KONTEXT = replace(
 FLUX_FILL = replace(
     FLUX,
     label="FLUX.1 Fill",
+    pipeline_by_config=None,
     adapters=("lora",),
     class_names=("FluxFill",),
     name_hint="flux.1-fill",

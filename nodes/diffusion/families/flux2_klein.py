@@ -40,7 +40,7 @@ def _is_always_distilled(index: Config, denoiser: Config) -> bool:
 FLUX2_KLEIN = ModelFamily(
     label="FLUX.2 Klein",
     class_names=("Flux2Klein",),
-    name_hint="klein",
+    name_hint="flux.2-klein|klein",
     pipelines={
         "text-to-image": "Flux2KleinPipeline",
         "inpaint": "Flux2KleinInpaintPipeline",
@@ -84,7 +84,7 @@ FLUX2_KLEIN_KV = replace(
     FLUX2_KLEIN,
     label="FLUX.2 Klein KV",
     class_names=("Flux2KleinKV",),
-    name_hint="klein-9b-kv",
+    name_hint="flux.2-klein-9b-kv|klein-9b-kv",
     pipelines={"text-to-image": "Flux2KleinKVPipeline", "edit": "Flux2KleinKVPipeline"},
     # Its pipeline reads the pictures that are edited in the first step alone.
     guidance=Guidance(argument="", scale=0.0),

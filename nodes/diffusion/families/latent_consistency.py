@@ -12,8 +12,9 @@ LATENT_CONSISTENCY = replace(
     label="Latent Consistency",
     class_names=("LatentConsistencyModel",),
     name_hint="lcm",
+    # Nobody has distilled a depth-guided checkpoint.
     pipelines={
-        **STABLE_DIFFUSION.pipelines,
+        **{task: name for task, name in STABLE_DIFFUSION.pipelines.items() if "depth" not in task},
         "text-to-image": "LatentConsistencyModelPipeline",
         "image-to-image": "LatentConsistencyModelImg2ImgPipeline",
     },

@@ -48,8 +48,10 @@ class ModelFamily:
     Args:
         label: The family's usual name.
         class_names: What `_class_name` in a checkpoint's model_index.json begins with.
+        pipeline_by_config: The pipeline of a checkpoint by the config of its denoiser, where it is
+            not of the kind that its index says; "" otherwise.
         name_hint: A text in the names of its checkpoints, in lower case, by which one that is not
-            on this disk yet is recognised.
+            on this disk yet is recognised; further texts follow after a "|".
         pipelines: The class in diffusers for each task that the family can do.
         fitting_tasks: Which of the tasks a checkpoint can do, by its index and the config of its
             denoiser; None if all checkpoints can do all of them.
@@ -108,6 +110,7 @@ class ModelFamily:
 
     label: str
     class_names: tuple[str, ...]
+    pipeline_by_config: Callable[[Config], str] | None = None
     name_hint: str = ""
     pipelines: Mapping[Task, str]
     fitting_tasks: Callable[[Config, Config], Collection[Task]] | None = None
@@ -252,6 +255,11 @@ class ModelFamily:
         lengths = (len(name) for name in self.class_names if class_name.startswith(name))
         return max(lengths, default=0)
 
+    def hints_at(self, source: str) -> int:
+        """How many letters of a checkpoint's name suggest that it is of the family; 0 for none."""
+        hints = filter(None, self.name_hint.split("|"))
+        return max((len(hint) for hint in hints if hint in source.lower()), default=0)
+
     def max_tokens(self, component: str) -> int | None:
         """How many tokens a tokenizer reads at once; None for other components."""
         limits = {encoder.tokenizer: encoder.max_tokens for encoder in self.text_encoders}
@@ -372,15 +380,21 @@ class ModelFamily:
         """The version of a checkpoint, by the width of its text features.
 
         Shipped checkpoints are a version of their own. For a checkpoint that is not on this disk
-        it is the family's first; for an unknown width, a version without adapters. A version
-        without a width has any.
+        its name decides, or it is the family's first; for an unknown width, a version without
+        adapters. A version without a width has any.
         """
         if checkpoint.source.startswith("tiny/"):
             return replace(self.shipped, label=checkpoint.source)
         settings: Mapping[str, Any] | None = resolve(checkpoint).config(self.denoiser.name)
         if settings is None and self.versions:
-            return self.versions[0]
+            source = checkpoint.source.lower()
+            hinted = (each for each in self.versions if each.name_hint and each.name_hint in source)
+            return next(hinted, self.versions[0])
         width = int((settings or {}).get("cross_attention_dim") or 0)
         unknown = FamilyVersion(label=f"a base with text features of {width}", text_width=width)
-        fitting = (each for each in self.versions if each.text_width in (0, width))
+        fitting = (
+            each
+            for each in self.versions
+            if each.text_width in (0, width) and (each.fits is None or each.fits(settings or {}))
+        )
         return next(fitting, unknown)

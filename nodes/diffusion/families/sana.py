@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from sdgraph.values import DTYPE_BYTES
 
+from .control_settings import ControlSettings
 from .family_settings import FamilyVersion, Guidance, TextEncoder, keep_size
 from .model_family import ModelFamily
 from .networks import Config, Decoder
@@ -44,7 +45,7 @@ SANA = ModelFamily(
     label="SANA",
     class_names=("SanaPipeline", "SanaControlNet"),
     name_hint="sana",
-    pipelines={"text-to-image": "SanaPipeline"},
+    pipelines={"text-to-image": "SanaPipeline", "controlnet": "SanaControlNetPipeline"},
     denoiser=transformer("SanaTransformer2DModel", tensors=14.0, text_tokens=45, patch=1),
     decoder=Decoder(
         name="vae",
@@ -76,6 +77,12 @@ SANA = ModelFamily(
     takes_image_size=True,
     flow_matching=True,
     call_options=keep_size,
+    control=ControlSettings(
+        class_name="SanaControlNetModel",
+        several="no",
+        has_timing=False,
+        same_settings=("in_channels", "cross_attention_dim"),
+    ),
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,
     knobs=TRANSFORMER_KNOBS,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from sdgraph.values import EdgeMap, PoseMap
+from sdgraph.values import DepthMap, EdgeMap, PoseMap
 
 from .control_settings import ControlSettings
 from .family_settings import FamilyVersion, Guidance, TextEncoder
 from .ip_adapter_settings import IpAdapterSettings
 from .lora_names import LoraNames
 from .model_family import ModelFamily
+from .networks import Config
 from .prompt_encoding import PromptEncoding
 from .transformer_networks import (
     CLIP_G_LORA_PREFIXES,
@@ -51,6 +52,15 @@ _LORA_NAMES = LoraNames(
     },
     swapped=("final_layer.adaLN_modulation.1",),
 )
+
+_LARGE = 38
+"""The attention heads of Stable Diffusion 3.5 Large."""
+
+
+def _is_newer(denoiser: Config) -> bool:
+    """Whether a transformer is of version 3.5, which normalises the queries of its attention."""
+    return bool(denoiser.get("qk_norm"))
+
 
 STABLE_DIFFUSION_3 = ModelFamily(
     label="Stable Diffusion 3",
@@ -122,11 +132,26 @@ STABLE_DIFFUSION_3 = ModelFamily(
     versions=(
         FamilyVersion(
             label="Stable Diffusion 3",
+            fits=lambda denoiser: not _is_newer(denoiser),
             controlnets={
                 EdgeMap: "InstantX/SD3-Controlnet-Canny",
                 PoseMap: "InstantX/SD3-Controlnet-Pose",
             },
             repainting_controlnet="alimama-creative/SD3-Controlnet-Inpainting",
+        ),
+        FamilyVersion(
+            label="Stable Diffusion 3.5 Large",
+            fits=lambda denoiser: _is_newer(denoiser) and denoiser["num_attention_heads"] == _LARGE,
+            name_hint="stable-diffusion-3.5-large",
+            controlnets={
+                EdgeMap: "stabilityai/stable-diffusion-3.5-large-controlnet-canny",
+                DepthMap: "stabilityai/stable-diffusion-3.5-large-controlnet-depth",
+            },
+        ),
+        FamilyVersion(
+            label="Stable Diffusion 3.5 Medium",
+            fits=lambda denoiser: _is_newer(denoiser),
+            name_hint="stable-diffusion-3.5",
         ),
     ),
 )

@@ -200,7 +200,13 @@ def width_problems(checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Prob
     ]
     widths: list[Any] = [config.get("hidden_size") for config in configs]
     wanted = text_width(denoiser)
-    if wanted and all(widths) and sum(widths) != wanted and not denoiser.get("encoder_hid_dim"):
+    if (
+        wanted
+        and widths
+        and all(widths)
+        and sum(widths) != wanted
+        and not denoiser.get("encoder_hid_dim")
+    ):
         found = f"{checkpoint.source}, whose text features are {sum(widths)} wide"
         name = family.denoiser.name
         yield Problem("checkpoint", found, f"{wanted}, which its {name} reads", fix)
@@ -298,7 +304,7 @@ def size_problems(node: object, checkpoint: Checkpoint, family: ModelFamily) -> 
         family: The family of the checkpoint, or a likely one.
     """
     sides = {name: getattr(node, name, None) for name in ("width", "height")}
-    is_known = family.name_hint in checkpoint.source.lower() or pipeline_class_of(checkpoint)
+    is_known = family.hints_at(checkpoint.source) or pipeline_class_of(checkpoint)
     yield from side_problems(sides, family.size_multiple(checkpoint) if is_known else 8)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from .pipelines import AXES
 
-_ZERO_LAYERS = ("controlnet", "pos_embed_input", "before_proj", "after_proj")
+_ZERO_LAYERS = ("controlnet", "input_block", "pos_embed_input", "before_proj", "after_proj")
 """What the names of layers have in them that begin as zeros, so that the network does nothing."""
 
 
@@ -93,11 +93,30 @@ def _stable_diffusion_3(*, repaints: bool = False) -> Any:
     return _with_effect(network)
 
 
+def _sana() -> Any:
+    import diffusers
+
+    network = diffusers.SanaControlNetModel(
+        in_channels=4,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=16,
+        num_layers=1,
+        num_cross_attention_heads=2,
+        cross_attention_head_dim=16,
+        cross_attention_dim=32,
+        caption_channels=32,
+        sample_size=8,
+    )
+    return _with_effect(network)
+
+
 CONTROL_NETWORKS: Mapping[str, Callable[[], Any]] = {
     "flux-controlnet": _flux,
     "flux-controlnet-union": lambda: _flux(modes=3),
     "qwen-image-controlnet": _qwen_image,
     "qwen-image-controlnet-inpaint": lambda: _qwen_image(repaints=True),
+    "sana-controlnet": _sana,
     "stable-diffusion-3-controlnet": _stable_diffusion_3,
     "stable-diffusion-3-controlnet-inpaint": lambda: _stable_diffusion_3(repaints=True),
     "z-image-controlnet": _z_image,

@@ -75,6 +75,13 @@ def _flux_fill() -> Any:
     return diffusers.FluxFillPipeline(**_flux_components(16 + 16 + 4 * 64))
 
 
+def _flux_control() -> Any:
+    import diffusers
+
+    # Latents and those of the control map.
+    return diffusers.FluxControlPipeline(**_flux_components(16 + 16))
+
+
 def _flux_kontext() -> Any:
     import diffusers
 
@@ -273,6 +280,7 @@ PIPELINES: Mapping[str, Callable[[], Any]] = {
     **T5_PIPELINES,
     "chroma": _chroma,
     "flux": _flux,
+    "flux-control": _flux_control,
     "flux-fill": _flux_fill,
     "flux-kontext": _flux_kontext,
     "flux-redux": _flux_redux,

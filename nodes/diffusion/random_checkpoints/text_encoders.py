@@ -103,7 +103,7 @@ def clip_text_encoder(*, projection: bool = False) -> Any:
     return getattr(transformers, name)(config).eval()
 
 
-def clip_vision() -> tuple[Any, Any]:
+def clip_vision(*, projection: bool = False) -> tuple[Any, Any]:
     """An image encoder of CLIP for pictures of 28 pixels: 32 wide, 3 layers; its processor."""
     import transformers
 
@@ -118,7 +118,8 @@ def clip_vision() -> tuple[Any, Any]:
     )
     size = {"height": 28, "width": 28}
     processor = transformers.CLIPImageProcessor(size={"shortest_edge": 28}, crop_size=size)
-    return transformers.CLIPVisionModel(config).eval(), processor
+    cls = transformers.CLIPVisionModelWithProjection if projection else transformers.CLIPVisionModel
+    return cls(config).eval(), processor
 
 
 def t5_encoder(width: int = 32, kind: str = "T5") -> Any:

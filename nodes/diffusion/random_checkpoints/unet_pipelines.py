@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .autoencoders import autoencoder_kl
-from .text_encoders import clip_text_encoder, clip_tokenizer
+from .text_encoders import clip_text_encoder, clip_tokenizer, clip_vision
 
 
 def _unet(channels: int, width: int = 32, **settings: Any) -> Any:
@@ -107,6 +107,20 @@ def _sdxl_refiner() -> Any:
     )
 
 
+def _image_variation() -> Any:
+    import diffusers
+
+    components = _components(_unet(4))
+    encoder, processor = clip_vision(projection=True)
+    return diffusers.StableDiffusionImageVariationPipeline(
+        **{name: components[name] for name in ("vae", "unet", "scheduler")},
+        image_encoder=encoder,
+        feature_extractor=processor,
+        safety_checker=None,
+        requires_safety_checker=False,
+    )
+
+
 def _x4_upscaler() -> Any:
     import diffusers
 
@@ -127,6 +141,7 @@ def _x4_upscaler() -> Any:
 
 
 PIPELINES: Mapping[str, Callable[[], Any]] = {
+    "image-variation": _image_variation,
     "instruct-pix2pix": _instruct_pix2pix,
     "instruct-pix2pix-xl": _instruct_pix2pix_xl,
     "latent-consistency": _latent_consistency,

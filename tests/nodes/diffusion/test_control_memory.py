@@ -17,6 +17,7 @@ from tests.support.memory_peaks import (
 from .test_transformer_memory import QWEN, SD3, Z_IMAGE, family_called
 from .test_transformer_memory import flux as flux_step
 from .test_transformer_memory import qwen as qwen_step
+from .test_transformer_memory import sana as sana_step
 from .test_transformer_memory import sd3 as sd3_step
 
 Step = tuple[Any, list[Any], Callable[[], Any]]
@@ -124,12 +125,33 @@ def z_image(images: int, side: int, layers: int, channels: int = 16) -> Step:
     return denoiser, [net], step
 
 
+def sana(images: int, side: int, layers: int) -> Step:
+    import diffusers
+
+    config, _ = sana_step(images, side)
+    denoiser = meta_module(diffusers.SanaTransformer2DModel, config, torch.float16)
+    net = meta_module(diffusers.SanaControlNetModel, {"num_layers": layers}, torch.float16)
+    latents = empty(images, 32, side, side)
+    inputs = {
+        "encoder_hidden_states": empty(images, 300, 2304),
+        "encoder_attention_mask": empty(images, 300),
+        "timestep": empty(images),
+    }
+
+    def step() -> None:
+        (made,) = net(latents, controlnet_cond=latents, return_dict=False, **inputs)
+        denoiser(latents, controlnet_block_samples=tuple(made), **inputs)
+
+    return denoiser, [net], step
+
+
 CASES: list[tuple[str, Callable[..., Step], dict[str, int]]] = [
     ("FLUX.1", flux, {"layers": 6}),
     ("FLUX.1", flux, {"layers": 5, "single": 10}),
     ("FLUX.1", flux, {"layers": 4, "count": 2}),
     ("Qwen-Image", qwen_image, {"layers": 5}),
     ("Qwen-Image", qwen_image, {"layers": 12}),
+    ("SANA", sana, {"layers": 7}),
     ("Stable Diffusion 3", stable_diffusion_3, {"layers": 6}),
     ("Stable Diffusion 3", stable_diffusion_3, {"layers": 12}),
     ("Z-Image", z_image, {"layers": 6}),

@@ -12,6 +12,7 @@ import pytest
 from sdgraph import Checkpoint, Session, run
 from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import ControlNet
+from sdgraph.nodes.diffusion.families import Task
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.values import EdgeMap, NormalMap, PoseMap
 from tests.support.failing_runs import refused_before_load
@@ -82,15 +83,15 @@ def node(union: Checkpoint, **fields: Any) -> ControlNet:
 
 
 @pytest.mark.parametrize(
-    "pipeline",
+    ("name", "task", "pipeline"),
     [
-        "StableDiffusionXLControlNetUnionPipeline",
-        "StableDiffusionXLControlNetUnionImg2ImgPipeline",
-        "StableDiffusionXLControlNetUnionInpaintPipeline",
+        ("tiny/sdxl", "controlnet", "StableDiffusionXLControlNetUnionPipeline"),
+        ("tiny/sdxl", "controlnet-image", "StableDiffusionXLControlNetUnionImg2ImgPipeline"),
+        ("tiny/sdxl", "controlnet-inpaint", "StableDiffusionXLControlNetUnionInpaintPipeline"),
     ],
 )
-def test_the_kind_of_the_map_chooses_the_mode(
-    session: Session, union: Checkpoint, pipeline: str
+def test_told_the_kind_of_the_map_it_makes_what_diffusers_makes(
+    session: Session, union: Checkpoint, name: str, task: Task, pipeline: str
 ) -> None:
     from_noise, repaints = pipeline.endswith("UnionPipeline"), "Inpaint" in pipeline
     start, mask = photo(80, 64, "coffee"), spot(80, 64)
@@ -98,7 +99,9 @@ def test_the_kind_of_the_map_chooses_the_mode(
     call: dict[str, Any] = {} if from_noise else {"image": start.pil, "strength": 0.7}
     if repaints:
         fields["mask"], call["mask_image"] = mask, mask.pil
-    made = run(node(union, scale=0.8, **fields), session=session).numpy
+    controlled = node(union, scale=0.8, **fields)
+    assert (controlled.known_checkpoint.source, controlled.task()) == (name, task)
+    made = run(controlled, session=session).numpy
     expected = by_diffusers(
         pipeline,
         union,

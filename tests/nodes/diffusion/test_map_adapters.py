@@ -15,6 +15,7 @@ from sdgraph import Checkpoint, Session, plan, run
 from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import ControlNet
 from sdgraph.nodes.diffusion.control.map_adapters import adapter_features, unet_features
+from sdgraph.nodes.diffusion.families import Task
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import make_checkpoint
 from sdgraph.values import EdgeMap, PoseMap
@@ -78,10 +79,14 @@ def by_diffusers(base: str, networks: list[Checkpoint], **call: Any) -> Any:
     return to_pixels(images[0])
 
 
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize(
+    ("base", "task", "pipeline"), [(base, "controlnet", name) for base, name in BASES.items()]
+)
 def test_it_makes_what_diffusers_makes(
-    session: Session, adapters: dict[str, Checkpoint], base: str
+    session: Session, adapters: dict[str, Checkpoint], base: str, task: Task, pipeline: str
 ) -> None:
+    node_of_base = node(adapters["rgb"], base)
+    assert (node_of_base.task(), node_of_base.pipeline_class()) == (task, pipeline)
     made = run(node(adapters["rgb"], base, scale=0.7), session=session)
     expected = by_diffusers(
         base, [adapters["rgb"]], image=EDGES.pil, adapter_conditioning_scale=0.7

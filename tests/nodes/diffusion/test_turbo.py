@@ -95,7 +95,11 @@ def test_strength_that_leaves_no_step_is_refused_with_a_picture_only(
 
 def test_by_default_it_takes_one_step_without_guidance() -> None:
     node = Turbo(prompt="a")
-    assert node.chosen_fields() == {"steps": 1, "guidance": 0.0}
+    size = {"width": 64, "height": 64}
+    assert node.chosen_fields() == {"steps": 1, "guidance": 0.0, **size}
+    assert node.replace(width=128).chosen_fields() == {"steps": 1, "guidance": 0.0}
+    started = node.replace(image=photo(64, 64), strength=1.0)
+    assert started.chosen_fields() == {"steps": 1, "guidance": 0.0}
 
 
 @pytest.mark.parametrize(("strength", "steps"), [(None, 2), (1.0, 1), (0.4, 3), (0.25, 4)])

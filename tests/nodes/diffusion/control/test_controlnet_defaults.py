@@ -12,7 +12,12 @@ from sdgraph import Checkpoint, CheckpointError
 from sdgraph.models.sources.shipped import shipped_names
 from sdgraph.nodes import Canny
 from sdgraph.nodes.diffusion.control.controlnet_defaults import default_controlnet
-from sdgraph.nodes.diffusion.families import FAMILIES, STABLE_DIFFUSION, FamilyVersion
+from sdgraph.nodes.diffusion.families import (
+    FAMILIES,
+    STABLE_DIFFUSION,
+    STABLE_DIFFUSION_3,
+    FamilyVersion,
+)
 from sdgraph.values import ControlMap, DepthMap, EdgeMap, NormalMap, PoseMap
 
 pytestmark = pytest.mark.quick
@@ -26,8 +31,10 @@ VERSIONS: dict[str, FamilyVersion] = {
 
 
 def test_every_entry_is_a_kind_of_control_map_and_a_source() -> None:
+    for family in FAMILIES:
+        if "controlnet" in family.adapters:
+            assert any(version.controlnets for version in family.versions), family.label
     for version in (*VERSIONS.values(), STABLE_DIFFUSION.shipped):
-        assert version.controlnets, version.label
         for kind, source in version.controlnets.items():
             assert issubclass(kind, ControlMap) and kind is not ControlMap
             Checkpoint(source)
@@ -100,3 +107,56 @@ def test_a_base_that_is_not_here_is_known_by_its_name(
 def test_a_base_made_by_a_node_needs_its_network_named() -> None:
     with pytest.raises(CheckpointError, match="a network for it by name"):
         default_controlnet(Canny, EdgeMap)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "expected"),
+    [
+        (
+            "stabilityai/stable-diffusion-3-medium-diffusers",
+            EdgeMap,
+            "InstantX/SD3-Controlnet-Canny",
+        ),
+        (
+            "stabilityai/stable-diffusion-3.5-large",
+            DepthMap,
+            "stabilityai/stable-diffusion-3.5-large-controlnet-depth",
+        ),
+        ("stabilityai/stable-diffusion-3.5-medium", EdgeMap, "over Stable Diffusion 3.5 Medium"),
+        ("Tongyi-MAI/Z-Image-Turbo", EdgeMap, "over Z-Image"),
+        ("Efficient-Large-Model/Sana_600M_1024px_diffusers", EdgeMap, "over SANA"),
+    ],
+)
+def test_only_a_network_that_was_trained_for_the_version_is_taken(
+    no_hub: Path, monkeypatch: pytest.MonkeyPatch, source: str, kind: type, expected: str
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    if not expected.startswith("over "):
+        assert default_controlnet(Checkpoint(source), kind).source == expected
+        return
+    with pytest.raises(CheckpointError) as caught:
+        default_controlnet(Checkpoint(source), kind)
+    (problem,) = caught.value.problems
+    assert problem.found == f"no known ControlNet for {kind.__name__} {expected}"
+    assert (problem.wanted, problem.fix) == (
+        "a ControlNet by name",
+        "name one with `controlnet:`",
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [
+        ({"num_attention_heads": 24}, "Stable Diffusion 3"),
+        ({"num_attention_heads": 24, "qk_norm": "rms_norm"}, "Stable Diffusion 3.5 Medium"),
+        ({"num_attention_heads": 38, "qk_norm": "rms_norm"}, "Stable Diffusion 3.5 Large"),
+    ],
+)
+def test_the_config_of_a_transformer_tells_the_version(
+    tmp_path: Path, settings: dict[str, object], label: str
+) -> None:
+    index = {"_class_name": "StableDiffusion3Pipeline", "transformer": ["diffusers", "X"]}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    (tmp_path / "transformer").mkdir()
+    (tmp_path / "transformer" / "config.json").write_text(json.dumps(settings))
+    assert STABLE_DIFFUSION_3.version_of(Checkpoint(tmp_path)).label == label

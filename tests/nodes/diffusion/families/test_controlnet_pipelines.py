@@ -40,6 +40,7 @@ PAIRS: list[tuple[str, str, Task]] = [
     ("flux", "flux-controlnet-union", "controlnet-inpaint"),
     ("qwen-image", "qwen-image-controlnet", "controlnet"),
     ("qwen-image", "qwen-image-controlnet-inpaint", "controlnet-inpaint"),
+    ("sana", "sana-controlnet", "controlnet"),
     ("stable-diffusion-3", "stable-diffusion-3-controlnet", "controlnet"),
     ("stable-diffusion-3", "stable-diffusion-3-controlnet-inpaint", "controlnet-inpaint"),
     ("z-image", "z-image-controlnet", "controlnet"),
@@ -97,6 +98,7 @@ def by_diffusers(folders: Any, node: ControlNet, networks: Any, **arguments: Any
         **prompts,
         **SIZE,
         **{node.family.guidance.argument: node.chosen_guidance},
+        **node.family.call_options(node.chosen_steps),
         **arguments,
         num_inference_steps=node.steps,
         generator=generator,
@@ -132,13 +134,14 @@ def call_arguments(node: ControlNet) -> dict[str, Any]:
 def test_every_network_and_every_task_is_tried() -> None:
     assert {network for _, network, _ in PAIRS} == set(CONTROL_NETWORKS)
     labels = {"flux": "FLUX.1", "qwen-image": "Qwen-Image", "z-image": "Z-Image"}
-    labels["stable-diffusion-3"] = "Stable Diffusion 3"
+    labels |= {"stable-diffusion-3": "Stable Diffusion 3", "sana": "SANA"}
     tried = {(labels[base], task) for base, _, task in PAIRS}
     assert tried == {
         (family.label, task)
         for family in FAMILIES
         for task in family.pipelines
         if task.startswith("controlnet") and family.denoiser.name != "unet"
+        if not family.control.built_in  # as in test_flux_control.py
     }
 
 
@@ -242,6 +245,9 @@ def test_the_kind_of_a_map_chooses_the_mode(folders: Any, kind: type, mode: int 
         ("z-image", "z-image-controlnet", {"control": [EDGES, POSE]}, "2 control maps for Z-Image"),
         ("flux", "flux-controlnet", {**REPAINTED, "control": None}, "none for FLUX.1"),
         ("stable-diffusion-3", "flux-controlnet", {}, "for another family of models, FLUX.1"),
+        ("sana", "sana-controlnet", {"control": [EDGES, POSE]}, "2 control maps for SANA"),
+        ("sana", "sana-controlnet", FROM_A_PICTURE, "from noise alone"),
+        ("sana-sprint", "sana-controlnet", {}, "for ControlNet take"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_load(

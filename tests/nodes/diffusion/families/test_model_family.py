@@ -198,7 +198,7 @@ def test_the_longest_class_name_decides(
 
 
 @pytest.mark.parametrize(
-    "class_name", ["AmusedPipeline", "FluxControlPipeline", "Flux2ControlPipeline", ""]
+    "class_name", ["AmusedPipeline", "CogView4Pipeline", "Flux2ControlPipeline", ""]
 )
 def test_other_pipelines_are_of_no_family(tmp_path: Path, class_name: str) -> None:
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": class_name}))
