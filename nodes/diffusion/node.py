@@ -250,6 +250,33 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
         Raises:
             InvalidValueError: The picture has NaN in it.
         """
+        prompts: Any = {"prompt": prompt, "negative_prompt": negative_prompt, "seen": seen}
+        return to_pixels(self.call_pipeline(pipe, models, progress, **prompts, **call)[0])
+
+    def call_pipeline(
+        self,
+        pipe: Any,
+        models: Models,
+        progress: Progress,
+        *,
+        prompt: str,
+        negative_prompt: str,
+        seen: Any = None,
+        output_type: str = "np",
+        **call: Any,
+    ) -> Any:
+        """Runs a pipeline and returns its pictures, as `generate` does its first one.
+
+        Args:
+            pipe: The pipeline, as `assemble` makes it.
+            models: The leased components.
+            progress: Called after each step.
+            prompt: What the picture shows.
+            negative_prompt: What it must not show.
+            seen: The pictures that are read with the prompt.
+            output_type: What the pipeline makes: "np" for pictures, "latent" for their latents.
+            call: Further arguments of the pipeline's call.
+        """
         pictures = seen or call.get("image")
         with quiet_libraries(), self.prepare(pipe, models):
             output = pipe(
@@ -257,9 +284,9 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
                 **self.guidance_arguments(),
                 generator=random_generator(self.seed),
                 **step_callback(pipe, progress),
-                output_type="np",
+                output_type=output_type,
                 **self.embed_prompts(pipe, models, prompt, negative_prompt, pictures),
                 **self.family.call_options(self.chosen_steps),
                 **call,
             )
-        return to_pixels(output.images[0])
+        return output.images

@@ -15,7 +15,7 @@ from sdgraph.values import Checkpoint, Image
 from .families import Task
 from .node import Diffusion
 from .picture_fields import chosen_sides
-from .reference_images import ReferenceGuided
+from .refiner import RefinedDiffusion
 
 __all__ = ["Image2Image", "Text2Image"]
 
@@ -23,7 +23,7 @@ _SCORE = "aesthetic_score"
 """The field, and the argument of the pipeline, for how beautiful a picture is to be."""
 
 
-class Text2Image(ReferenceGuided[Image]):
+class Text2Image(RefinedDiffusion[Image]):
     """A picture from a prompt (latent diffusion, Rombach et al. 2022)."""
 
     checkpoint: In[Checkpoint] = Field(
@@ -60,6 +60,7 @@ class Text2Image(ReferenceGuided[Image]):
         checkpoint: Checkpoint,
         reference: Image | tuple[Image, ...] | None,
         image_encoder: Checkpoint | None,
+        refiner: Checkpoint | None,
         models: Models,
         progress: Progress,
     ) -> Image:

@@ -131,7 +131,20 @@ EXAMPLES: dict[str, list[Example]] = {
     "MaskGrabCut": [example(box=[8, 8, 24, 24], image=BRIGHT_SQUARE)],
     "MaskOverlay": [example(changes={"color": "blue"})],
     "Text": [example(changes={"position": [1, 2]})],
-    "Text2Image": [WITHOUT_REFERENCE, WITH_REFERENCE],
+    "Text2Image": [
+        example(*ADAPTER, "refiner_start", changes=TUNING),
+        example("refiner_start", changes={**TUNING, **ADAPTER}, reference=photo(8, 8)),
+        example(
+            *ADAPTER,
+            changes={
+                **TUNING,
+                "checkpoint": Checkpoint("tiny/turbo"),
+                "refiner_start": 0.5,
+            },
+            checkpoint=Checkpoint("tiny/sdxl"),
+            refiner=Checkpoint("tiny/sdxl"),
+        ),
+    ],
     "Text2Video": [example(changes=TUNING)],
     "TinyWorld": [
         example("motions", count=2),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .family_settings import FamilyVersion, OptionalComponent
+from .networks import UNET_LORA_PREFIXES
 from .prompt_encoding import PromptEncoding
 from .stable_diffusion import STABLE_DIFFUSION
 
@@ -22,5 +23,6 @@ IMAGE_VARIATION = replace(
     ),
     prompt_encoding=PromptEncoding(results=()),
     adapters=("lora",),
+    lora_prefixes=UNET_LORA_PREFIXES,
     versions=(FamilyVersion(label="Stable Diffusion Image Variation"),),
 )

@@ -30,6 +30,8 @@ def embedding_stage(
     *,
     guided: bool,
     pictures: Sequence[object] = (),
+    stage: str = STAGE,
+    prefix: str = "",
 ) -> Stage:
     """The stage that embeds a prompt, and with guidance the negative prompt.
 
@@ -40,6 +42,8 @@ def embedding_stage(
         family: Its family. Others may embed prompts in another way by the same text encoders.
         guided: Whether classifier-free guidance uses the negative prompt.
         pictures: The values and nodes of the pictures that the text encoders read, if any.
+        stage: The name of the stage.
+        prefix: What the names of the checkpoint's components begin with among those of the node.
     """
     inputs = {
         "version": _STAGE_VERSION,
@@ -51,7 +55,8 @@ def embedding_stage(
     }
     if checkpoint.clip_skip is not None:
         inputs["clip_skip"] = checkpoint.clip_skip
-    return Stage(STAGE, inputs, family.text_components_of(checkpoint), tuple(pictures))
+    parts = tuple(f"{prefix}{name}" for name in family.text_components_of(checkpoint))
+    return Stage(stage, inputs, parts, tuple(pictures))
 
 
 def embed_prompts(
@@ -65,6 +70,7 @@ def embed_prompts(
     vectors: Mapping[str, Vectors] | None = None,
     clip_skip: int | None = None,
     pictures: Any = None,
+    stage: str = STAGE,
 ) -> dict[str, Any]:
     """The arguments with which a pipeline is called instead of the two prompts.
 
@@ -81,6 +87,7 @@ def embed_prompts(
         clip_skip: How many of the last layers of CLIP are left out for the prompt.
         pictures: The picture that the prompt speaks of, or a list of them, for text encoders that
             see them.
+        stage: The name of the stage whose result is remembered.
 
     Returns:
         Embeddings of 1 × tokens × width and, if the family has them, pooled embeddings of
@@ -102,7 +109,7 @@ def embed_prompts(
     )
     encoding = family.prompt_encoding
     remembered = load(
-        models.recall(STAGE, lambda: _as_bytes(lambda: encoding.without_padding(encode())))
+        models.recall(stage, lambda: _as_bytes(lambda: encoding.without_padding(encode())))
     )
     return encoding.as_arguments(
         {name: tensor.to(models.device) for name, tensor in remembered.items()}

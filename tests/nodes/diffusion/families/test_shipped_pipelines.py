@@ -96,8 +96,12 @@ def write_network(root: Path, path: Path) -> None:
 
     unet = diffusers.UNet2DConditionModel.from_pretrained(root / "unet")
     stages = len(diffusers.AutoencoderKL.load_config(root / "vae")["block_out_channels"])
+    torch.manual_seed(3)
+    # The U-Net of a latent consistency model has a layer that no ControlNet has.
     network = diffusers.ControlNetModel.from_unet(
-        unet, conditioning_embedding_out_channels=(8, 16, 32, 32)[:stages]
+        unet,
+        conditioning_embedding_out_channels=(8, 16, 32, 32)[:stages],
+        load_weights_from_unet=not unet.config.time_cond_proj_dim,
     )
     draw = torch.Generator().manual_seed(3)
     with torch.no_grad():

@@ -13,7 +13,8 @@ from sdgraph.nodes.diffusion.families import Task
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from tests.support.failing_runs import problems_of
 
-from .test_edit_pipelines import OTHER, PHOTO, SIZE, folders
+from .test_edit_pipelines import OTHER, folders
+from .test_pipelines import PHOTO, SIZE
 
 __all__ = ["folders"]
 
