@@ -119,12 +119,12 @@ def pairs() -> Iterator[Pair]:
     for package, label in PACKAGES.items():
         for name in _pipelines_in(package):
             own = [
-                (family, task)
+                (family, task, other)
                 for family, task, other in ours
                 if name == _PRECEDED_BY.get((other, task), other)
             ]
-            for family, task in own:
-                where = comparison(family, task, name)
+            for family, task, other in own:
+                where = comparison(family, task, other)
                 yield Pair(family.label, name, task, f"equal bits: {where}" if where else "runs")
             if not own:
                 likely = _task_by_name(name, package)

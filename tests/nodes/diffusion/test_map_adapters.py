@@ -54,14 +54,16 @@ def node(network: object, base: str = "tiny/text-to-image", **fields: Any) -> Co
     return ControlNet(checkpoint=Checkpoint(base), **fields)
 
 
-def by_diffusers(base: str, networks: list[Checkpoint], **call: Any) -> Any:
+def by_diffusers(base: str, networks: list[Checkpoint], pipeline: str = "", **call: Any) -> Any:
     import diffusers
     import torch
 
     loaded = [diffusers.T2IAdapter.from_pretrained(each.source) for each in networks]
     adapter = loaded[0] if len(loaded) == 1 else diffusers.MultiAdapter(loaded)
-    cls = getattr(diffusers, BASES[base])
-    pipe = cls.from_pretrained(shipped_folder(base), adapter=adapter, dtype=torch.float32)
+    cls, folder = getattr(diffusers, pipeline or BASES[base]), Path(base)
+    if base.startswith("tiny/"):
+        folder = shipped_folder(base)
+    pipe = cls.from_pretrained(folder, adapter=adapter, dtype=torch.float32)
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
             part.requires_grad_(False)
@@ -93,6 +95,25 @@ def test_it_makes_what_diffusers_makes(
     )
     assert (made.numpy == expected).all() and made.numpy.std() > 5
     assert run(node(adapters["rgb"], base, scale=0.2), session=session) != made
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "pipeline"),
+    [("latent-consistency", "controlnet", "StableDiffusionAdapterPipeline")],
+)
+def test_over_a_latent_consistency_model_it_makes_what_diffusers_makes(
+    session: Session, tmp_path: Path, name: str, task: Task, pipeline: str
+) -> None:
+    import diffusers
+
+    make_checkpoint(name, tmp_path / "base")
+    settings = {"downscale_factor": 16, "adapter_type": "full_adapter_xl"}
+    diffusers.T2IAdapter(channels=[16, 32], **settings).save_pretrained(tmp_path / "adapter")
+    base, adapter = str(tmp_path / "base"), Checkpoint(tmp_path / "adapter")
+    controlled = node(adapter, base)
+    assert (controlled.task(), controlled.pipeline_class()) == (task, pipeline)
+    expected = by_diffusers(base, [adapter], pipeline, image=EDGES.pil)
+    assert (run(controlled, session=session).numpy == expected).all()
 
 
 @pytest.mark.parametrize("base", BASES)
