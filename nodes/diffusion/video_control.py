@@ -36,6 +36,8 @@ class VideoControl(VideoOfAnyLength):
     PoseEstimate make them between Frames and VideoFromFrames. With `video` and `mask` only what
     the mask marks is painted, after `control` if it is given too; the rest stays about as it is.
     `reference` shows what people and things look like (Wan VACE, Jiang et al. 2025).
+
+    CogVideoX Fun follows `control` alone, and so does LTX-2 with a LoRA for the kind of control.
     """
 
     wire_advice: ClassVar[Mapping[str, tuple[type, str]]] = dict.fromkeys(
@@ -131,7 +133,8 @@ class VideoControl(VideoOfAnyLength):
         """Each picture is a further frame of latents, of which the others have a share."""
         width, height = self.planned_size() or self.family.native_size(self.known_checkpoint)
         latent_frames = self.settings.latent_frames(self.batch_size())
-        return len(self._references()) * width * height // latent_frames
+        of_control = width * height if self.settings.control.adds_tokens else 0
+        return of_control + len(self._references()) * width * height // latent_frames
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()
@@ -144,8 +147,12 @@ class VideoControl(VideoOfAnyLength):
         if family is None or self.task() not in family.pipelines:
             return
         assert family.video is not None, "a family that follows videos makes them"
-        if not family.video.control.takes_masks:
+        settings, most = family.video.control, family.video.control.max_scale
+        if not settings.takes_masks:
             yield from self._unused_problems(family.label)
+        if self.scale > most if most else self.scale != 1:
+            found, wanted = f"{self.scale:g} for {family.label}", f"at most {most:g}"
+            yield Problem("scale", found, wanted if most else "1", "leave it out")
 
     def _unused_problems(self, label: str) -> Iterator[Problem]:
         """The problems of fields that a family does not take which follows `control` alone."""
@@ -160,13 +167,16 @@ class VideoControl(VideoOfAnyLength):
                 yield Problem(name, f"one for {label}", "`control` alone", fix)
         if self.control is None:
             yield Problem("control", f"none for {label}", "a video to follow")
-        if self.scale != 1:
-            yield Problem("scale", f"{self.scale:g} for {label}", "1", fix)
 
     def warnings(self) -> Iterator[Problem]:
-        """Frames that are left out, besides the warnings of all diffusion nodes."""
+        """Frames that are left out and LoRAs that are missing, besides those of all nodes."""
         yield from super().warnings()
-        source = self._source()
+        source, checkpoint = self._source(), self.checkpoint
+        family = family_of(checkpoint) if isinstance(checkpoint, Checkpoint) else None
+        if family is not None and family.video and family.video.control.by_lora and not self.loras:
+            found = f"none for {family.label}, which follows no video by itself"
+            wanted = "a LoRA for the kind of `control`, such as one for poses"
+            yield Problem("loras", found, wanted, "add it to `loras`")
         if isinstance(source, Video) and isinstance(self.checkpoint, Checkpoint):
             yield from self.settings.left_out_warnings(
                 "control" if self.video is None else "video", len(source)
@@ -196,6 +206,9 @@ class VideoControl(VideoOfAnyLength):
             pictures = reference if isinstance(reference, tuple) else (reference,)
             call["reference_images"] = [each.rgb for each in pictures if each] or None
             call |= {"conditioning_scale": self.scale, "num_frames": count}
+        rate = self.chosen_fps if source is None else self.fps or source.fps
+        if self.settings.fps_argument:
+            call[self.settings.fps_argument] = rate
         made = self.generate_video(
             models,
             checkpoint,
@@ -206,7 +219,7 @@ class VideoControl(VideoOfAnyLength):
             height=size[1],
             **call,
         )
-        return made if source is None else Video(made.frames, self.fps or source.fps)
+        return Video(made.frames, rate, made.sound, made.sound_rate)
 
     def _conditions(
         self,
@@ -217,10 +230,10 @@ class VideoControl(VideoOfAnyLength):
         count: int,
     ) -> dict[str, Any]:
         """The pipeline's arguments for the frames to follow, and for their masks."""
-        name = self.settings.control.argument
+        arguments = self.settings.control.arguments
         controls = None if control is None else pictures_of(control, count, size)
         if video is None or mask is None:
-            return {} if controls is None else {name: controls}
+            return {} if controls is None else dict(arguments(controls, self.scale))
         masks = masks_of(mask, count, size)
         frames = paint_frames(pictures_of(video, count, size), masks, controls)
-        return {name: frames, "mask": masks}
+        return {**arguments(frames, self.scale), "mask": masks}

@@ -84,7 +84,6 @@ _PRECEDED_BY = {("FluxPipeline", "variation"): "FluxPriorReduxPipeline"}
 """The pipelines that come before those that make the picture of a task, and are listed for it."""
 
 _REASONS = {
-    "LTX2InContextPipeline": "needs LoRAs that are made for it, with videos as references",
     "LTX2HDRPipeline": "makes pictures of high dynamic range, which no port carries",
     "LTX2VideoDiffusionDecodePipeline": "works on latents, which no port carries",
     "LTX2DFRPipeline": "hands latents from one stage to the next, which no port carries",

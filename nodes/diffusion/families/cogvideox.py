@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -135,6 +135,11 @@ COGVIDEOX = ModelFamily(
     versions=(FamilyVersion(label="CogVideoX"),),
 )
 
+
+def _control(frames: Sequence[Any], scale: float) -> Mapping[str, Any]:
+    return {"control_video": frames}
+
+
 assert COGVIDEOX.video is not None, "CogVideoX makes videos"
 
 COGVIDEOX_FUN: ModelFamily = replace(
@@ -145,6 +150,6 @@ COGVIDEOX_FUN: ModelFamily = replace(
     pipelines={"video-control": "CogVideoXFunControlPipeline"},
     fitting_tasks=None,
     examples={},
-    video=replace(COGVIDEOX.video, control=VideoControlSettings(argument="control_video")),
+    video=replace(COGVIDEOX.video, control=VideoControlSettings(arguments=_control)),
 )
 """CogVideoX that was trained to follow videos of edges, depth or poses."""

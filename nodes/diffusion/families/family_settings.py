@@ -122,18 +122,29 @@ def _video_and_strength(frames: Sequence[Any], strength: float) -> Mapping[str, 
     return {"video": frames, "strength": strength}
 
 
+def _video(frames: Sequence[Any], scale: float) -> Mapping[str, Any]:
+    return {"video": frames}
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoControlSettings:
     """How a family's pipelines take a video that the result follows.
 
     Args:
-        argument: The pipelines' argument for its frames.
-        takes_masks: Whether they also take a mask for each frame, pictures of what it shows, how
-            strongly the video is followed, and a number of frames instead of a video.
+        arguments: The arguments for its frames, by the frames and by how strongly they are
+            followed.
+        max_scale: The most strongly that they can be followed; 0 if that cannot be set.
+        takes_masks: Whether they also take a mask for each frame, pictures of what it shows, and a
+            number of frames instead of a video.
+        adds_tokens: Whether the denoiser gets as many tokens of it as of the result.
+        by_lora: Whether it is followed only with a LoRA that was made for its kind.
     """
 
-    argument: str = "video"
+    arguments: Callable[[Sequence[Any], float], Mapping[str, Any]] = _video
+    max_scale: float = 0.0
     takes_masks: bool = False
+    adds_tokens: bool = False
+    by_lora: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

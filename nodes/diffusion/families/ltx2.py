@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from .family_settings import (
     Guidance,
     OptionalComponent,
     TextEncoder,
+    VideoControlSettings,
     VideoSettings,
 )
 from .model_family import ModelFamily
@@ -40,7 +41,7 @@ _CONNECTING = 6.5
 _LANGUAGE_LAYERS = 49
 """The hidden states of Gemma 3 12B, all of which are embeddings."""
 
-_TASKS: tuple[Task, ...] = ("text-to-video", "image-to-video", "frames-to-video")
+_TASKS: tuple[Task, ...] = ("text-to-video", "image-to-video", "frames-to-video", "video-control")
 
 
 def _decoding_memory(
@@ -74,6 +75,14 @@ def _conditions(frames: Mapping[int, Any], *, crf: int) -> Mapping[str, Any]:
     }
 
 
+def _reference(frames: Sequence[Any], scale: float) -> Mapping[str, Any]:
+    """A video to follow, whose tokens the denoiser gets besides those that it denoises."""
+    from diffusers.pipelines.ltx2.pipeline_ltx2_ic_lora import LTX2ReferenceCondition
+
+    condition = LTX2ReferenceCondition(frames=list(frames), strength=scale)
+    return {"reference_conditions": [condition], "num_frames": len(frames)}
+
+
 def _video_by_config(index: Config, denoiser: Config) -> Mapping[str, Any]:
     """How pictures are compressed, as diffusers decides by the text encoder: 18 in LTX-2.5."""
     entry = index.get("text_encoder")
@@ -87,12 +96,13 @@ def _video_by_config(index: Config, denoiser: Config) -> Mapping[str, Any]:
 
 LTX2 = ModelFamily(
     label="LTX-2",
-    class_names=("LTX2Pipeline", "LTX2ImageToVideo", "LTX2Condition"),
+    class_names=("LTX2Pipeline", "LTX2ImageToVideo", "LTX2Condition", "LTX2InContext"),
     name_hint="ltx-2",
     pipelines={
         "text-to-video": "LTX2Pipeline",
         "image-to-video": "LTX2ImageToVideoPipeline",
         "frames-to-video": "LTX2ConditionPipeline",
+        "video-control": "LTX2InContextPipeline",
     },
     times_per_token=lambda task, index: task != "text-to-video",
     task_schedulers=dict.fromkeys(_TASKS, ("flow-euler",)),
@@ -154,6 +164,9 @@ LTX2 = ModelFamily(
         by_config=_video_by_config,
         takes_frames_between=True,
         picture_step=_STEP,
+        control=VideoControlSettings(
+            arguments=_reference, max_scale=1.0, adds_tokens=True, by_lora=True
+        ),
     ),
     adapters=("lora",),
     lora_prefixes=TRANSFORMER_LORA_PREFIXES,

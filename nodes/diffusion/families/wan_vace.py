@@ -46,6 +46,8 @@ WAN_VACE: ModelFamily = replace(
     ),
     optional=(OptionalComponent(name="transformer_2", classes=(_CLASS,), denoises=True),),
     index_settings=("boundary_ratio",),
-    video=replace(WAN.video, by_config=None, control=VideoControlSettings(takes_masks=True)),
+    video=replace(
+        WAN.video, by_config=None, control=VideoControlSettings(takes_masks=True, max_scale=10.0)
+    ),
     caches={},
 )

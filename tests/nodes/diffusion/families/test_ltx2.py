@@ -9,17 +9,18 @@ from shutil import copytree
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from sdgraph import Checkpoint, Session, Store, run
 from sdgraph.events import Event, Loaded, Stepped
-from sdgraph.nodes import Image2Video, Text2Video
+from sdgraph.nodes import Image2Video, Text2Video, VideoControl
 from sdgraph.nodes.diffusion.families import Task, family_of
 from sdgraph.nodes.diffusion.families.ltx2 import LTX2
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from tests.support.failing_runs import problems_of
 
-from .test_video_pipelines import picture
+from .test_video_pipelines import CLIP, picture
 
 
 def node_for(folder: Path, task: Task, **fields: Any) -> Any:
@@ -35,6 +36,9 @@ def node_for(folder: Path, task: Task, **fields: Any) -> Any:
     }
     if task == "text-to-video":
         return Text2Video(**{**settings, **fields})
+    if task == "video-control":
+        del settings["frames"], settings["width"], settings["height"]
+        return VideoControl(**{**settings, "control": CLIP, "scale": 0.8, **fields})
     settings["image"] = picture(0)
     if task == "frames-to-video":
         settings |= {"frames": 17, "between": [picture(2)], "at": [4], "last": picture(1)}
@@ -46,6 +50,7 @@ def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
     import diffusers
     import torch
     from diffusers.pipelines.ltx2 import LTX2VideoCondition
+    from diffusers.pipelines.ltx2.pipeline_ltx2_ic_lora import LTX2ReferenceCondition
 
     family = family_of(Checkpoint(folder))
     assert family is not None
@@ -58,6 +63,10 @@ def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
         places = {0: 0, 1: 2, -1: 1}.items()  # counted in frames of latents
         conditions = [LTX2VideoCondition(picture(n).rgb, index) for index, n in places]
         more = {"num_frames": 17, "conditions": conditions}
+    if task == "video-control":
+        pictures = [PIL.Image.fromarray(frame) for frame in CLIP.frames[:9]]
+        more["reference_conditions"] = [LTX2ReferenceCondition(pictures, strength=0.8)]
+        more["frame_rate"] = CLIP.fps
     output = pipe(
         prompt="a red star",
         negative_prompt="a blue ring",
@@ -74,7 +83,12 @@ def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("name", "task"),
-    [("ltx-2", "text-to-video"), ("ltx-2", "image-to-video"), ("ltx-2", "frames-to-video")],
+    [
+        ("ltx-2", "text-to-video"),
+        ("ltx-2", "image-to-video"),
+        ("ltx-2", "frames-to-video"),
+        ("ltx-2", "video-control"),
+    ],
 )
 def test_it_makes_what_diffusers_makes(
     random_folder: Callable[[str], Path], name: str, task: Task
@@ -84,7 +98,8 @@ def test_it_makes_what_diffusers_makes(
     assert not problems_of(node)
     seen: list[Event] = []
     made = run(node, session=Session(device="cpu", store=None), on_event=seen.append)
-    assert made.fps == 24 and len(made) == node.frames
+    assert made.fps == (CLIP.fps if task == "video-control" else 24)
+    assert len(made) == node.batch_size()
     frames, sound = by_diffusers(folder, task)
     assert made.frames.std() > 10 and (made.frames == frames).all()
     assert (made.sound == sound).all() and sound.shape[1] == 2 and made.sound_rate == 24000
@@ -163,3 +178,11 @@ def test_the_text_encoder_decides_how_pictures_are_compressed(
     older = {"text_encoder": ["transformers", "Gemma3ForConditionalGeneration"]}
     options = [family.video.by_config(index, {})["first_options"] for index in (newer, older)]
     assert options == [{"image_crf": 18}, {"image_crf": 33}]
+
+
+def test_a_video_is_followed_by_a_lora(random_folder: Callable[[str], Path]) -> None:
+    node = node_for(random_folder("ltx-2"), "video-control")
+    assert "which follows no video by itself" in "".join(map(str, node.warnings()))
+    assert "at most 1" in problems_of(node.replace(scale=2.0))
+    assert "`control` alone" in problems_of(node.replace(reference=picture(1)))
+    assert node.reference_area() == 64 * 64
