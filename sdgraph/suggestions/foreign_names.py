@@ -58,7 +58,8 @@ TYPES: Mapping[str, str] = {
     "LTX2ImageToVideoPipeline LTX2ConditionPipeline": "Image2Video",
     "WanVideoToVideoPipeline CogVideoXVideoToVideoPipeline vid2vid": "Video2Video",
     "WanAnimateToVideo WanAnimatePipeline": "AnimateCharacter",
-    "WanVaceToVideo WanVACEPipeline CogVideoXFunControlPipeline LTX2InContextPipeline": "VideoControl",
+    "WanVaceToVideo WanVACEPipeline": "VideoControl",
+    "CogVideoXFunControlPipeline LTX2InContextPipeline": "VideoControl",
 }
 """The node type that does what a node, a pipeline or a mode of another tool does."""
 

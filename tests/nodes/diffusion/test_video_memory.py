@@ -18,9 +18,9 @@ from .test_transformer_memory import family_called
 WAN_1B: dict[str, Any] = {"num_attention_heads": 12, "ffn_dim": 8960}
 WAN_14B: dict[str, Any] = {"num_attention_heads": 40, "ffn_dim": 13824}
 FROM_PICTURE = {**WAN_14B, "in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 5120}
-ANIMATE = {**WAN_14B, "num_layers": 5, "added_kv_proj_dim": 5120}
-VACE_1B = {**WAN_1B, "num_layers": 15, "vace_layers": [*range(15)]}
-VACE_14B = {**WAN_14B, "num_layers": 8, "vace_layers": [*range(8)]}
+ANIMATE = {**WAN_14B, "added_kv_proj_dim": 5120, "inject_face_latents_blocks": 2}
+VACE_1B = {**WAN_1B, "num_layers": 8, "vace_layers": [*range(8)]}
+VACE_14B = {**WAN_14B, "vace_layers": [0, 1]}
 WAN_5B: dict[str, Any] = {"num_attention_heads": 24, "ffn_dim": 14336}
 WAN_5B |= {"in_channels": 48, "out_channels": 48}
 HUNYUAN: dict[str, Any] = {
