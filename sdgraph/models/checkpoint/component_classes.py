@@ -132,6 +132,17 @@ _MODEL = re.compile(r"[A-Z]\w*(Model|For[A-Z]\w*|WithProjection|Encoder|Backbone
 
 _DIFFUSERS_MODELS = _DENOISERS | _AUTOENCODERS | _CONTROL_NETWORKS | _EMBEDDERS
 
+_T5 = (r"(^|\.)wo\.",)
+_WAN = (r"(^|\.)(time_embedder|scale_shift_table|norm[123])(\.|$)",)
+_PRECISE: Mapping[str, tuple[str, ...]] = {
+    "T5EncoderModel": _T5,
+    "UMT5EncoderModel": _T5,
+    "WanAnimateTransformer3DModel": _WAN,
+    "WanTransformer3DModel": _WAN,
+    "WanVACETransformer3DModel": _WAN,
+}
+"""The layers that the libraries keep in float32, by class: regular expressions of their names."""
+
 CLASSES: Mapping[str, Mapping[str, frozenset[str] | re.Pattern[str]]] = {
     "denoiser": {"diffusers": _DENOISERS},
     "autoencoder": {"diffusers": _AUTOENCODERS},
@@ -168,6 +179,18 @@ _ROLES: Mapping[str, str] = {
     "depth_estimator": "depth estimator",
 }
 """The role of a component, by its name in a checkpoint's index without a number at its end."""
+
+
+def precise_layers(library: str, class_name: str, dtype: str) -> tuple[str, ...]:
+    """The layers of a class that stay in float32, as regular expressions of their names.
+
+    Args:
+        library: Its library: transformers keeps them so only where float16 is computed in.
+        class_name: The class.
+        dtype: The dtype that it computes in.
+    """
+    is_kept = library == "diffusers" or dtype == "float16"
+    return _PRECISE.get(class_name, ()) if is_kept and dtype != "float32" else ()
 
 
 def role_of(component: str) -> str:

@@ -17,7 +17,7 @@ from sdgraph.values import Lora, Part
 
 from . import fingerprints
 from .checkpoint_files import is_of_variant, is_tokenizer, weight_files
-from .component_classes import is_allowed, refuse_class, role_of
+from .component_classes import is_allowed, precise_layers, refuse_class, role_of
 from .component_files import replaced_class
 from .files_on_disk import CheckpointOnDisk
 from .library_versions import newer_version_advice
@@ -204,8 +204,16 @@ class ResolvedPart:
         """
         if self.is_lora:
             return 0
+        if not self.files:
+            return 0
+        own_dtype = self.part.checkpoint.dtype or dtype
         return sizes.footprint(
-            self.part, self.files, dtype, self.tensor_prefix, in_blocks=self.keeps_blocks
+            self.part,
+            self.files,
+            dtype,
+            self.tensor_prefix,
+            in_blocks=self.keeps_blocks,
+            precise=precise_layers(*self.library_and_class, own_dtype),
         )
 
     def check(self) -> None:

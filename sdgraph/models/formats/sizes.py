@@ -35,6 +35,7 @@ def footprint(
     prefix: str | None = None,
     *,
     in_blocks: bool = False,
+    precise: tuple[str, ...] = (),
 ) -> int:
     """The bytes that a component takes when it is loaded; an estimate for a quantized one.
 
@@ -44,6 +45,7 @@ def footprint(
         dtype: The dtype that it computes in, unless its checkpoint names another.
         prefix: What the names of its tensors begin with, if its file has other components, too.
         in_blocks: Whether quantized weights of linear layers in a GGUF file stay so.
+        precise: Regular expressions of the names of layers that stay in float32.
     """
     casting, quantization = part.casting, part.quantization
     computed = part.checkpoint.dtype or dtype
@@ -54,6 +56,8 @@ def footprint(
     elif casting:
         uncast = (*_UNCAST, *part.uncast_layers)
     widths = dict.fromkeys(uncast, DTYPE_BYTES.get(computed, 1))
+    if not quantization:
+        widths = {**dict.fromkeys(precise, 4), **widths}
     matrices_only = quantization is not None
     more = (prefix, matrices_only, in_blocks)
     return sum([_cast_bytes(path, width, widths, *more) for path in files])

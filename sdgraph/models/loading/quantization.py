@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -67,37 +66,65 @@ def quantization_config(name: str, dtype: str, cls: Any) -> Any:
 
 
 def quantize_weights(
-    cls: Any, part: ResolvedPart, folder: Path, weights: Mapping[str, Any], dtype: str, device: str
+    module: Any, part: ResolvedPart, folder: Path, weights: dict[str, Any], dtype: str, device: str
 ) -> Any:
     """A component made from weights in memory, whose linear layers are quantized.
 
+    diffusers' own methods that load files would read and convert them once more. So its functions
+    for a quantized model are called here, in the order in which its `from_pretrained` does it.
+
     Args:
-        cls: Its class.
-        part: The component.
+        module: The component, without memory for its weights.
+        part: The component on this disk.
         folder: The folder with its config.
-        weights: The weights by the names that the class has for them.
+        weights: The weights by the names that the module has for them.
         dtype: The dtype that it computes in.
         device: The device that it is loaded onto.
-
-    Raises:
-        CheckpointError: diffusers loads no file of this class.
     """
     import diffusers
-    from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
+    cls, wanted = type(module), devices.torch_dtype(dtype)
     config = quantization_config(str(part.quantization), dtype, cls)
-    options: dict[str, Any] = {
-        "quantization_config": config,
-        "dtype": devices.torch_dtype(dtype),
-        "local_files_only": True,
-    }
-    if not issubclass(cls, diffusers.ModelMixin):
-        own = cls.config_class.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-        return cls.from_pretrained(None, config=own, state_dict=dict(weights), **options)
-    if cls.__name__ not in SINGLE_FILE_LOADABLE_CLASSES:
-        found = f"quantization {part.quantization} of one file of a {cls.__name__}"
-        fix = "leave the quantization out, or take a folder in diffusers' layout"
-        raise CheckpointError(Problem(part.name, found, "a class whose files diffusers loads", fix))
-    return cls.from_single_file(dict(weights), config=str(folder), device=device, **options)
+    if isinstance(module, diffusers.ModelMixin):
+        return _quantize(module, config, weights, wanted, device).eval()
+    own = cls.config_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return cls.from_pretrained(
+        None,
+        config=own,
+        state_dict=weights,
+        quantization_config=config,
+        dtype=wanted,
+        local_files_only=True,
+        trust_remote_code=False,
+    )
+
+
+def _quantize(module: Any, config: Any, weights: dict[str, Any], dtype: Any, device: str) -> Any:
+    """A module of diffusers with weights that are quantized one after the other."""
+    from diffusers.models.model_loading_utils import load_model_dict_into_meta
+    from diffusers.quantizers import DiffusersAutoQuantizer
+
+    quantizer = DiffusersAutoQuantizer.from_config(config, pre_quantized=False)
+    devices_by_name = quantizer.update_device_map({"": device})
+    quantizer.validate_environment(torch_dtype=dtype, device_map=devices_by_name)
+    dtype = quantizer.update_torch_dtype(dtype)
+    keeps_precise = getattr(quantizer, "use_keep_in_fp32_modules", False)
+    precise = list(module._keep_in_fp32_modules or ()) if keeps_precise else []
+    quantizer.preprocess_model(
+        model=module,
+        device_map=devices_by_name,
+        keep_in_fp32_modules=precise,
+        state_dict=weights,
+    )
+    load_model_dict_into_meta(
+        module,
+        weights,
+        dtype=dtype,
+        device_map=devices_by_name,
+        hf_quantizer=quantizer,
+        keep_in_fp32_modules=precise,
+        unexpected_keys=[],
+    )
+    quantizer.postprocess_model(module)
+    module.hf_quantizer = quantizer
+    return module

@@ -71,7 +71,7 @@ def load_module(cls: Any, part: ResolvedPart, dtype: str, device: str) -> Any:
     wanted = devices.torch_dtype(dtype)
     weights = _read_weights(module, part, prefix, wanted)
     if part.quantization:
-        return quantize_weights(cls, part, folder, weights, dtype, device)
+        return quantize_weights(module, part, folder, weights, dtype, device)
     if part.keeps_blocks:
         from .gguf_layers import place_blocks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from sdgraph.models import resolve_part
 from sdgraph.models.formats.sizes import bytes_of
 from sdgraph.models.loading.loader import load_quietly
 from sdgraph.nodes import Inpaint, Text2Video
+from sdgraph.nodes.diffusion.families.wan import WAN
+from sdgraph.nodes.diffusion.random_checkpoints import make_checkpoint
 from sdgraph.nodes.diffusion.tuning.performance import Knobs
 from sdgraph.values import Part
 from tests.support.photos import photo, spot
@@ -43,3 +46,19 @@ def test_in_float8_norms_stay_in_the_dtype_computed_in(name: str, dtype: str) ->
     assert resolve_part(part).footprint(dtype) == bytes_of(
         load_quietly(resolve_part(part), dtype, "cpu")
     )
+
+
+@pytest.mark.parametrize("casting", [None, "float8_e4m3fn"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_layers_that_stay_in_float32_are_counted_so(
+    tmp_path: Path, dtype: str, casting: str | None
+) -> None:
+    make_checkpoint("wan", tmp_path / "wan")
+    checkpoint = Checkpoint(tmp_path / "wan")
+    parts = [
+        Part(checkpoint, "transformer", casting=casting, uncast_layers=WAN.denoiser.uncast_layers)
+    ]
+    if casting is None:
+        parts.append(Part(checkpoint, "text_encoder"))
+    for part in map(resolve_part, parts):
+        assert part.footprint(dtype) == bytes_of(load_quietly(part, dtype, "cpu"))

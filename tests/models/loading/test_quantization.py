@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,47 +31,89 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part_checks, "find_spec", lambda _: True)
 
 
-def same_state(module: Any, other: Any) -> bool:
-    state, wanted = module.state_dict(), other.state_dict()
-    return state.keys() == wanted.keys() and all((state[key] == wanted[key]).all() for key in state)
-
-
-@pytest.mark.parametrize(
-    ("component", "file", "field"),
-    [("unet", UNET, "quantization"), ("text_encoder", TEXT, "text_quantization")],
-)
-def test_all_weights_of_a_file_reach_the_library(
-    component: str, file: Path, field: str, packages: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Any] = []
-
-    def no_config(name: str, dtype: str, cls: Any) -> None:
-        asked.append((name, dtype, cls.__name__))
-
-    monkeypatch.setattr(quantization, "quantization_config", no_config)
-    fields: dict[str, Any] = {component: file, field: "int8wo"}
-    part = Part(
-        Checkpoint(BASE, **fields),
-        component,
-        quantized=component == "unet",
-        encodes_text=component == "text_encoder",
+def same_tensors(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    return found.keys() == wanted.keys() and all(
+        found[name].dtype == wanted[name].dtype and (found[name] == wanted[name]).all()
+        for name in wanted
     )
-    module = load_quietly(resolve_part(part), "float32", "cpu")
-    plain = load_quietly(resolve_part(Part(Checkpoint(BASE), component)), "float32", "cpu")
-    assert same_state(module, plain) and not module.training
-    assert [(name, dtype) for name, dtype, _ in asked] == [("int8wo", "float32")]
 
 
-def test_a_class_whose_files_diffusers_does_not_load_is_told(
+def test_a_denoiser_in_a_file_is_quantized_by_diffusers(
     packages: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from diffusers.loaders import single_file_model
+    import diffusers
+    import torch
+    from diffusers.quantizers import DiffusersAutoQuantizer
+    from diffusers.quantizers.base import DiffusersQuantizer
 
-    monkeypatch.setattr(quantization, "quantization_config", lambda *_: None)
-    monkeypatch.delitem(single_file_model.SINGLE_FILE_LOADABLE_CLASSES, "UNet2DConditionModel")
-    part = Part(Checkpoint(BASE, unet=UNET, quantization="int8wo"), "unet", quantized=True)
-    with pytest.raises(CheckpointError, match="of one file of a UNet2DConditionModel"):
-        load_quietly(resolve_part(part), "float32", "cpu")
+    asked: list[Any] = []
+
+    class Halving(DiffusersQuantizer):  # type: ignore[misc]  # diffusers has no types
+        """Quantizes matrices to float16, and says what it was asked."""
+
+        is_serializable: Any = False
+        is_trainable: Any = False
+
+        def validate_environment(self, *_: Any, **options: Any) -> None:
+            asked.append(f"validate {options['device_map']}")
+
+        def _process_model_before_weight_loading(self, model: Any, **options: Any) -> None:
+            asked.append("before")
+            assert options["state_dict"].keys() == model.state_dict().keys()
+
+        def check_if_quantized_param(self, model: Any, value: Any, *_: Any, **__: Any) -> bool:
+            return bool(value.dim() == 2)
+
+        def create_quantized_param(
+            self, model: Any, value: Any, name: str, device: Any, *rest: Any, **more: Any
+        ) -> None:
+            path, _, last = name.rpartition(".")
+            weight = torch.nn.Parameter(value.half().to(device), requires_grad=False)
+            model.get_submodule(path)._parameters[last] = weight
+
+        def _process_model_after_weight_loading(self, model: Any, **_: Any) -> Any:
+            asked.append("after")
+            return model
+
+    monkeypatch.setattr(
+        diffusers, "BitsAndBytesConfig", lambda **each: SimpleNamespace(quant_method="half", **each)
+    )
+    monkeypatch.setattr(quantization, "device_problem", lambda *_: None)
+    monkeypatch.setattr(DiffusersAutoQuantizer, "from_config", Halving)
+    part = Part(Checkpoint(BASE, unet=UNET, quantization="int8"), "unet", quantized=True)
+    module = load_quietly(resolve_part(part), "float32", "cpu")
+    assert asked == ["validate {'': 'cpu'}", "before", "after"]
+    assert not module.hf_quantizer.pre_quantized and not module.training
+    assert module.hf_quantizer.quantization_config.load_in_8bit
+    plain = load_quietly(resolve_part(Part(Checkpoint(BASE), "unet")), "float32", "cpu")
+    expected = {
+        name: tensor.half() if tensor.dim() == 2 else tensor
+        for name, tensor in plain.state_dict().items()
+    }
+    assert same_tensors(module.state_dict(), expected)
+
+
+def test_a_text_encoder_in_a_file_is_quantized_by_transformers(
+    packages: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    passed: dict[str, Any] = {}
+    load = transformers.CLIPTextModel.from_pretrained
+
+    plain = load_quietly(resolve_part(Part(Checkpoint(BASE), "text_encoder")), "float32", "cpu")
+
+    def from_pretrained(source: Any, *, quantization_config: Any, **options: Any) -> Any:
+        passed.update(config=quantization_config, source=source)
+        return load(source, **options)
+
+    monkeypatch.setattr(quantization, "quantization_config", lambda *names: list(names))
+    monkeypatch.setattr(transformers.CLIPTextModel, "from_pretrained", from_pretrained)
+    checkpoint = Checkpoint(BASE, text_encoder=TEXT, text_quantization="int8wo")
+    part = Part(checkpoint, "text_encoder", encodes_text=True)
+    module = load_quietly(resolve_part(part), "float32", "cpu")
+    assert passed["config"][:2] == ["int8wo", "float32"] and passed["source"] is None
+    assert same_tensors(module.state_dict(), plain.state_dict()) and not module.training
 
 
 def test_its_bytes_are_planned_as_those_of_a_folder(packages: None) -> None:
