@@ -243,3 +243,30 @@ class FamilyVersion:
     controlnets: Mapping[type[ControlMap], str] = field(default_factory=dict)
     repainting_controlnet: str = ""
     ip_adapter: Lora | None = None
+
+
+def version_by_name(versions: Sequence[FamilyVersion], source: str) -> FamilyVersion:
+    """The version that a checkpoint's name suggests; the first one if it suggests none.
+
+    Args:
+        versions: The versions of a family, at least one.
+        source: The name.
+    """
+    name = source.lower()
+    hinted = (each for each in versions if each.name_hint and each.name_hint in name)
+    return next(hinted, versions[0])
+
+
+def version_by_config(versions: Sequence[FamilyVersion], denoiser: Config) -> FamilyVersion:
+    """The version of a checkpoint by its denoiser's config; one without adapters if none fits.
+
+    Args:
+        versions: The versions of a family.
+        denoiser: The config.
+    """
+    width = int(denoiser.get("cross_attention_dim") or 0)
+    for version in versions:
+        is_fitting = version.fits is None or version.fits(denoiser)
+        if version.text_width in (0, width) and is_fitting:
+            return version
+    return FamilyVersion(label=f"a base with text features of {width}", text_width=width)

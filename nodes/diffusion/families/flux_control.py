@@ -14,7 +14,7 @@ FLUX_CONTROL = replace(
     pipeline_by_config=None,
     adapters=("lora",),
     class_names=("FluxControlPipeline", "FluxControlImg2Img", "FluxControlInpaint"),
-    name_hint="flux.1-canny|flux.1-depth",
+    name_hint="flux.1-canny|flux.1-depth|flux-control",
     pipelines={
         "controlnet": "FluxControlPipeline",
         "controlnet-image": "FluxControlImg2ImgPipeline",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from sdgraph.models import resolve
 from sdgraph.values import Checkpoint
@@ -16,6 +15,8 @@ from .family_settings import (
     OptionalComponent,
     TextEncoder,
     VideoSettings,
+    version_by_config,
+    version_by_name,
 )
 from .ip_adapter_settings import UNET_IP_ADAPTER, IpAdapterSettings
 from .lora_names import LoraNames
@@ -385,16 +386,7 @@ class ModelFamily:
         """
         if checkpoint.source.startswith("tiny/"):
             return replace(self.shipped, label=checkpoint.source)
-        settings: Mapping[str, Any] | None = resolve(checkpoint).config(self.denoiser.name)
+        settings = resolve(checkpoint).config(self.denoiser.name)
         if settings is None and self.versions:
-            source = checkpoint.source.lower()
-            hinted = (each for each in self.versions if each.name_hint and each.name_hint in source)
-            return next(hinted, self.versions[0])
-        width = int((settings or {}).get("cross_attention_dim") or 0)
-        unknown = FamilyVersion(label=f"a base with text features of {width}", text_width=width)
-        fitting = (
-            each
-            for each in self.versions
-            if each.text_width in (0, width) and (each.fits is None or each.fits(settings or {}))
-        )
-        return next(fitting, unknown)
+            return version_by_name(self.versions, checkpoint.source)
+        return version_by_config(self.versions, settings or {})

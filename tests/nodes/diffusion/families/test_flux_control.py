@@ -139,6 +139,7 @@ def test_its_transformer_in_a_checkpoint_of_flux_makes_it_one(
     [
         ("black-forest-labs/FLUX.1-Canny-dev", "FLUX.1 Control"),
         ("black-forest-labs/FLUX.1-Depth-dev", "FLUX.1 Control"),
+        ("random/flux-control", "FLUX.1 Control"),
         ("black-forest-labs/FLUX.1-dev", "FLUX.1"),
         ("stabilityai/stable-diffusion-xl-base-1.0", "SDXL"),
         ("someone/dreams", FAMILIES[0].label),
