@@ -145,10 +145,18 @@ class RefinedDiffusion(ReferenceGuided[T_co], Generic[T_co]):
     ) -> npt.NDArray[np.uint8]:
         if self.refiner is None:
             return super().generate(pipe, models, progress, **call)
+        steps = self.chosen_steps
+
+        def report_base(step: int, _: int) -> None:
+            progress(min(step, steps), steps)
+
+        def report_refiner(step: int, total: int) -> None:
+            progress(min(max(steps - total, 0) + step, steps), steps)
+
         call |= {"output_type": "latent", "denoising_end": self.chosen_start}
-        latents = self.call_pipeline(pipe, models, progress, **call)
+        latents = self.call_pipeline(pipe, models, report_base, **call)
         prompts = call["prompt"], call["negative_prompt"]
-        return to_pixels(self._refine(latents, models, progress, *prompts)[0])
+        return to_pixels(self._refine(latents, models, report_refiner, *prompts)[0])
 
     def _refine(
         self, latents: Any, models: Models, progress: Progress, prompt: str, negative_prompt: str

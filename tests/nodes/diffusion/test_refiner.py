@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Graph, Session, plan, run
+from sdgraph.events import Event, Stepped
 from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
@@ -71,7 +72,10 @@ def by_diffusers(refiner: Checkpoint, start: float) -> Any:
 def test_it_makes_what_the_two_pipelines_make(
     session: Session, refiner: Checkpoint, start: float
 ) -> None:
-    made = run(node(refiner, refiner_start=start), session=session)
+    seen: list[Event] = []
+    made = run(node(refiner, refiner_start=start), session=session, on_event=seen.append)
+    steps = [(event.step, event.total) for event in seen if isinstance(event, Stepped)]
+    assert steps == [(number, 5) for number in range(1, 6)]
     assert (made.numpy == by_diffusers(refiner, start)).all() and made.numpy.std() > 5
     assert made != run(node(None), session=session)
 
