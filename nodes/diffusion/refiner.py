@@ -147,11 +147,11 @@ class RefinedDiffusion(ReferenceGuided[T_co], Generic[T_co]):
             return super().generate(pipe, models, progress, **call)
         steps = self.chosen_steps
 
-        def report_base(step: int, _: int) -> None:
-            progress(min(step, steps), steps)
+        def report_base(step: int, _: int, /, **more: Any) -> None:
+            progress(min(step, steps), steps, **more)
 
-        def report_refiner(step: int, total: int) -> None:
-            progress(min(max(steps - total, 0) + step, steps), steps)
+        def report_refiner(step: int, total: int, /, **more: Any) -> None:
+            progress(min(max(steps - total, 0) + step, steps), steps, **more)
 
         call |= {"output_type": "latent", "denoising_end": self.chosen_start}
         latents = self.call_pipeline(pipe, models, report_base, **call)
