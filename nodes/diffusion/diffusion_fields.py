@@ -145,6 +145,16 @@ class DiffusionFields(Node[T_co], Generic[T_co]):
             self.family, self.chosen_guidance, self.guidance_rescale, self.skip_layers
         )
 
+    def guidance_components(self) -> dict[str, Any]:
+        """The components of the pipeline that guide it, if its call takes no scale of guidance."""
+        return guidance_options.guidance_components(
+            self.family,
+            self.known_checkpoint,
+            self.chosen_guidance,
+            self.guidance_rescale,
+            guided=self.is_guided,
+        )
+
     @property
     def is_guided(self) -> bool:
         """Whether the negative prompt has an effect, and a step is two passes."""

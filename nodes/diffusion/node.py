@@ -13,7 +13,11 @@ from sdgraph.nodes.diffusion.adapters import lora
 from sdgraph.nodes.diffusion.adapters.merged_memory import merged_bytes
 from sdgraph.nodes.diffusion.pipelines import compatibility
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import random_generator, to_pixels
-from sdgraph.nodes.diffusion.pipelines.pipeline_settings import make_pipeline, step_callback
+from sdgraph.nodes.diffusion.pipelines.pipeline_settings import (
+    make_pipeline,
+    step_callback,
+    with_size,
+)
 from sdgraph.nodes.diffusion.prompts import prompt_embeddings, textual_inversion
 from sdgraph.nodes.diffusion.sampling.schedulers import make_scheduler
 from sdgraph.nodes.diffusion.tuning import performance
@@ -103,7 +107,7 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
         """The arguments with which a prepared pipeline is called instead of the prompts."""
         return prompt_embeddings.embed_prompts(
             pipe,
-            self.family.with_encoding_for(self.known_checkpoint),
+            prompt_embeddings.with_encoding_for(self.family, self.known_checkpoint),
             models,
             prompt,
             negative_prompt,
@@ -200,7 +204,7 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
         """
         scheduler = make_scheduler(checkpoint, self.scheduler, self.schedule)
         loaded = models.without(lora.PREFIX).without(textual_inversion.PREFIX)
-        components = {**loaded, SCHEDULER: scheduler, **more}
+        components = {**loaded, SCHEDULER: scheduler, **self.guidance_components(), **more}
         return make_pipeline(
             self.family, self.task(), checkpoint, components, class_name=self.pipeline_class()
         )
@@ -278,6 +282,7 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
             call: Further arguments of the pipeline's call.
         """
         pictures = seen or call.get("image")
+        call = with_size(pipe, self.family, self.task(), call)
         with quiet_libraries(), self.prepare(pipe, models):
             output = pipe(
                 num_inference_steps=self.chosen_steps,

@@ -11,7 +11,7 @@ from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import Progress, refuse
 from sdgraph.models import Models, quiet_libraries, resolve
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import random_generator, sound_of, to_pixels
-from sdgraph.nodes.diffusion.pipelines.pipeline_settings import step_callback
+from sdgraph.nodes.diffusion.pipelines.pipeline_settings import step_callback, with_size
 from sdgraph.values import Checkpoint, Video
 
 from .families import Purpose, VideoSettings
@@ -135,6 +135,7 @@ class VideoDiffusion(Diffusion[Video]):
             call["guidance_scale_2"] = self.guidance_2
         if self.settings.fps_argument:
             call.setdefault(self.settings.fps_argument, self.chosen_fps)
+        call = with_size(pipe, self.family, self.task(), call)
         with quiet_libraries(), self.prepare(pipe, models):
             output = pipe(
                 **self.embed_prompts(pipe, models, prompt, negative_prompt, call.get("image")),

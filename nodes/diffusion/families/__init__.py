@@ -19,7 +19,9 @@ from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
 from .flux2 import FLUX2
 from .flux2_klein import FLUX2_KLEIN, FLUX2_KLEIN_KV
 from .flux_control import FLUX_CONTROL
+from .guiders import make_guider
 from .hunyuan_video import HUNYUAN_VIDEO
+from .hunyuan_video_15 import HUNYUAN_VIDEO_15
 from .hunyuan_video_image import HUNYUAN_VIDEO_IMAGE
 from .image_variation import IMAGE_VARIATION
 from .instruct_pix2pix import INSTRUCT_PIX2PIX, INSTRUCT_PIX2PIX_XL
@@ -91,6 +93,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
     COGVIDEOX,
     HUNYUAN_VIDEO_IMAGE,
     HUNYUAN_VIDEO,
+    HUNYUAN_VIDEO_15,
 )
 """All families; the first is assumed for a checkpoint whose name gives no hint."""
 
@@ -254,6 +257,7 @@ __all__ = [
     "labels_by_inversion_width",
     "labels_by_text_width",
     "likely_family",
+    "make_guider",
     "pipeline_class_of",
     "text_width",
     "transformer_width",

@@ -26,6 +26,7 @@ class TextEncoder:
         optional: Whether a checkpoint may leave it out.
         classes: The classes that it may have, in transformers.
         tokenizer_classes: The classes that its tokenizer may have, in transformers.
+        words_read: What of a prompt it reads; None if it reads all of it.
         processor: The name of the image processor of a text encoder that sees pictures; "" if it
             reads words alone.
     """
@@ -37,6 +38,7 @@ class TextEncoder:
     optional: bool = False
     classes: tuple[str, ...] = ("CLIPTextModel", "CLIPTextModelWithProjection")
     tokenizer_classes: tuple[str, ...] = ("CLIPTokenizer", "CLIPTokenizerFast")
+    words_read: Callable[[str], str] | None = None
     processor: str = ""
 
     @property
@@ -89,6 +91,8 @@ class Guidance:
             (`guidance_rescale`).
         skipping_tasks: The tasks whose pipelines can guide away from a pass without some layers
             (`skip_guidance_layers`).
+        guider: The name of the component that guides, where the pipelines take no scale; "" if
+            they take one.
         image_argument: The pipelines' argument for how closely a picture that is edited is
             followed; "" if they take none. With it a step is three passes.
         image_scale: The usual number for it.
@@ -102,6 +106,7 @@ class Guidance:
     in_turn: bool = False
     rescaled_tasks: tuple[str, ...] = ()
     skipping_tasks: tuple[str, ...] = ()
+    guider: str = ""
     image_argument: str = ""
     image_scale: float = 1.5
     unguided_options: Mapping[str, object] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from .family_settings import (
     version_by_config,
     version_by_name,
 )
+from .guiders import usual_scale
 from .ip_adapter_settings import UNET_IP_ADAPTER, IpAdapterSettings
 from .lora_names import LoraNames
 from .networks import AUTOENCODER, Config, Decoder, Denoiser
@@ -84,6 +85,8 @@ class ModelFamily:
         size: The usual width and height in pixels; None for that in the denoiser's config.
         needs_sides: Whether pipelines must be told both sides, given or not.
         takes_image_size: Whether pipelines that start from a picture are told its size.
+        apply_size: Gives a pipeline a width and height that its call cannot be told, and returns
+            the arguments that it can be told; None where the call can be told the size.
         flow_matching: Whether it was trained by flow matching (Lipman et al. 2023), which has
             schedulers of its own.
         own_scheduler: Whether only the checkpoint's own scheduler fits, so that none can be named.
@@ -138,6 +141,7 @@ class ModelFamily:
     size: tuple[int, int] | None = None
     needs_sides: bool = False
     takes_image_size: bool = False
+    apply_size: Callable[[Any, Task, int, int], Mapping[str, object]] | None = None
     flow_matching: bool = False
     own_scheduler: bool = False
     max_pictures: int = 1
@@ -280,7 +284,7 @@ class ModelFamily:
 
     def usual_guidance(self, checkpoint: Checkpoint) -> float:
         """The scale of guidance that suits a checkpoint."""
-        return 0.0 if self._is_distilled(checkpoint) else self.guidance.scale
+        return 0.0 if self._is_distilled(checkpoint) else usual_scale(checkpoint, self.guidance)
 
     def turbo_steps(self, checkpoint: Checkpoint) -> int:
         """The number of steps that suits a checkpoint that is known to be distilled."""
@@ -321,13 +325,6 @@ class ModelFamily:
     def latent_scale(self, checkpoint: Checkpoint) -> int:
         """The length of a picture's side divided by that of its latents."""
         return self.decoder.scale(self.decoder_config(checkpoint))
-
-    def with_encoding_for(self, checkpoint: Checkpoint) -> ModelFamily:
-        """The family with the way to embed prompts that a checkpoint's denoiser needs."""
-        if self.prompt_encoding.options_by_config is None:
-            return self
-        encoding = self.prompt_encoding.for_denoiser(self.denoiser_config(checkpoint))
-        return replace(self, prompt_encoding=encoding)
 
     def video_for(self, checkpoint: Checkpoint) -> VideoSettings | None:
         """The videos that pipelines make with a checkpoint; None if they make pictures."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 from typing import Any
 
@@ -76,6 +76,23 @@ def add_missing_settings(network: Any, settings: Mapping[str, object]) -> None:
         network.register_to_config(**missing)
 
 
+def with_size(
+    pipe: Any, family: ModelFamily, task: Task, call: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The arguments of a pipeline's call, after the pipeline was given a size in its own way.
+
+    Args:
+        pipe: The pipeline.
+        family: Its family.
+        task: What it does.
+        call: The arguments, among them `width` and `height`.
+    """
+    if family.apply_size is None:
+        return dict(call)
+    others = {name: value for name, value in call.items() if name not in ("width", "height")}
+    return {**others, **family.apply_size(pipe, task, call["width"], call["height"])}
+
+
 def step_callback(pipe: Any, progress: Progress) -> dict[str, object]:
     """The argument of a pipeline's call by which it tells of each step.
 
@@ -94,9 +111,36 @@ def step_callback(pipe: Any, progress: Progress) -> dict[str, object]:
         total = -(-len(pipe.scheduler.timesteps) // pipe.scheduler.order)
         progress(min(step + 1, total), total)
 
-    if "callback_on_step_end" in _parameters(type(pipe).__call__):
+    accepted = _parameters(type(pipe).__call__)
+    if "callback_on_step_end" in accepted:
         return {"callback_on_step_end": report}
+    if "callback" not in accepted:
+        pipe.progress_bar = partial(_ReportingBar, progress)
+        return {}
     return {"callback": report_old, "callback_steps": 1}
+
+
+class _ReportingBar:
+    """Stands for the progress bar of a pipeline that tells of its steps in no other way.
+
+    Args:
+        progress: Called after each step with its number and the number of all steps.
+        total: The number of all steps.
+    """
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._step = progress, total, 0
+
+    def __enter__(self) -> _ReportingBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is to be closed."""
+
+    def update(self) -> None:
+        """Tells of one more step."""
+        self._step += 1
+        self._progress(self._step, self._total)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,14 @@ STAGE = "prompt"
 
 _STAGE_VERSION = 2
 """To be raised when a change of the code gives other embeddings for the same prompts."""
+
+
+def with_encoding_for(family: ModelFamily, checkpoint: Checkpoint) -> ModelFamily:
+    """A family with the way to embed prompts that a checkpoint's denoiser needs."""
+    if family.prompt_encoding.options_by_config is None:
+        return family
+    encoding = family.prompt_encoding.for_denoiser(family.denoiser_config(checkpoint))
+    return replace(family, prompt_encoding=encoding)
 
 
 def embedding_stage(
@@ -50,7 +59,7 @@ def embedding_stage(
         "prompt": prompt,
         "negative": negative if guided else "",
         "guided": guided,
-        "encoding": family.with_encoding_for(checkpoint).prompt_encoding.identity,
+        "encoding": with_encoding_for(family, checkpoint).prompt_encoding.identity,
         ZERO_EMPTY_PROMPT: (resolve(checkpoint).index or {}).get(ZERO_EMPTY_PROMPT),
     }
     if checkpoint.clip_skip is not None:
@@ -164,19 +173,21 @@ def _embeddings(
 def _refuse_longer(pipe: Any, family: ModelFamily, text: str) -> None:
     """Raises InvalidValueError for a text that the pipeline would cut without a word.
 
-    Of several text encoders the last one reads the most; those before it see the beginning.
+    Of several text encoders the last one reads the most; those before it see the beginning, except
+    those that read some of the words alone.
     """
-    encoder = next(
-        each
-        for each in reversed(family.text_encoders)
-        if getattr(pipe, each.tokenizer, None) is not None
-    )
-    count = len(getattr(pipe, encoder.tokenizer)(text).input_ids)
-    if count > encoder.max_tokens:
-        found = f"a text of {count} tokens for {family.label}, which would be cut"
-        raise InvalidValueError(
-            Problem("prompt", found, f"at most {encoder.max_tokens}", "make it shorter")
-        )
+    encoders = [e for e in family.text_encoders if getattr(pipe, e.tokenizer, None) is not None]
+    for encoder in encoders:
+        if encoder.words_read is None and encoder is not encoders[-1]:
+            continue
+        words = text if encoder.words_read is None else encoder.words_read(text)
+        count = len(getattr(pipe, encoder.tokenizer)(words).input_ids)
+        if count > encoder.max_tokens:
+            which = "" if encoder.words_read is None else f" of the words that {encoder.name} reads"
+            found = f"a text of {count} tokens{which} for {family.label}, which would be cut"
+            raise InvalidValueError(
+                Problem("prompt", found, f"at most {encoder.max_tokens}", "make it shorter")
+            )
 
 
 def _fits(pipe: Any, family: ModelFamily, text: str) -> bool:

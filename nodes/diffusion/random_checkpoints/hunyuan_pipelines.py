@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .language_models import llama, llama_tokenizer, llava, llava_tokenizer, pieces_of
-from .text_encoders import clip_text_encoder, clip_tokenizer
+from .text_encoders import (
+    byt5_encoder,
+    byt5_tokenizer,
+    clip_text_encoder,
+    clip_tokenizer,
+    qwen25_vl_text,
+    qwen_tokenizer,
+    siglip_image_processor,
+    siglip_vision,
+)
 
 
 def _components(channels: int = 4, **settings: Any) -> dict[str, Any]:
@@ -89,8 +98,55 @@ def _hunyuan_video_i2v(*, concatenated: bool = False) -> Any:
     )
 
 
+def _hunyuan_video_15(*, from_picture: bool = False) -> Any:
+    """HunyuanVideo 1.5.
+
+    Args:
+        from_picture: Whether it makes videos that begin with a picture.
+    """
+    import diffusers
+
+    encoder = siglip_vision()
+    transformer = diffusers.HunyuanVideo15Transformer3DModel(
+        in_channels=9,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=16,
+        num_layers=2,
+        num_refiner_layers=1,
+        text_embed_dim=16,
+        text_embed_2_dim=16,
+        image_embed_dim=encoder.config.hidden_size,
+        rope_axes_dim=(4, 6, 6),
+        target_size=64,
+        task_type="i2v" if from_picture else "t2v",
+    )
+    autoencoder = diffusers.AutoencoderKLHunyuanVideo15(
+        latent_channels=4,
+        block_out_channels=(8, 8, 16, 16, 16),
+        layers_per_block=1,
+    )
+    components = {
+        "text_encoder": qwen25_vl_text(),
+        "tokenizer": qwen_tokenizer(),
+        "text_encoder_2": byt5_encoder(),
+        "tokenizer_2": byt5_tokenizer(),
+        "transformer": transformer,
+        "vae": autoencoder,
+        "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(shift=5.0),
+        "guider": diffusers.ClassifierFreeGuidance(guidance_scale=6.0),
+    }
+    if not from_picture:
+        return diffusers.HunyuanVideo15Pipeline(**components)
+    return diffusers.HunyuanVideo15ImageToVideoPipeline(
+        **components, image_encoder=encoder, feature_extractor=siglip_image_processor()
+    )
+
+
 HUNYUAN_PIPELINES: Mapping[str, Callable[[], Any]] = {
     "hunyuan-video": _hunyuan_video,
+    "hunyuan-video-1.5": _hunyuan_video_15,
+    "hunyuan-video-1.5-i2v": lambda: _hunyuan_video_15(from_picture=True),
     "hunyuan-video-i2v": _hunyuan_video_i2v,
     "hunyuan-video-i2v-33ch": lambda: _hunyuan_video_i2v(concatenated=True),
 }

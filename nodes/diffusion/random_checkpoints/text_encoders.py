@@ -144,6 +144,30 @@ def t5_encoder(width: int = 32, kind: str = "T5") -> Any:
     return getattr(transformers, f"{kind}EncoderModel")(config).eval()
 
 
+def byt5_tokenizer() -> Any:
+    """The tokenizer that reads bytes, which has no vocabulary."""
+    from transformers import ByT5Tokenizer
+
+    return ByT5Tokenizer(model_max_length=512)
+
+
+def byt5_encoder() -> Any:
+    """A text encoder of T5 that reads bytes: 16 wide, 1 layer."""
+    import transformers
+
+    config = transformers.T5Config(
+        vocab_size=len(byt5_tokenizer()),
+        d_model=16,
+        d_kv=8,
+        d_ff=16,
+        num_layers=1,
+        num_heads=2,
+        is_encoder_decoder=False,
+        feed_forward_proj="gated-gelu",
+    )
+    return transformers.T5EncoderModel(config).eval()
+
+
 def qwen3(class_name: str, layers: int) -> Any:
     """A language model of Qwen 3: 16 wide.
 
@@ -229,6 +253,28 @@ def qwen_image_processor() -> Any:
     return Qwen2VLImageProcessorPil(min_pixels=56 * 56, max_pixels=56 * 56)
 
 
+def _qwen25_text(layers: int) -> dict[str, Any]:
+    """The settings of the part of Qwen 2.5 that reads words: 16 wide."""
+    rope = {"rope_theta": 1e6, "mrope_section": [1, 1, 2], "rope_type": "default"}
+    return {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "vocab_size": len(qwen_tokenizer()) + 8,
+        "rope_parameters": rope,
+    }
+
+
+def qwen25_vl_text() -> Any:
+    """The part of a language model of Qwen 2.5 that reads words: 16 wide, 3 layers."""
+    from transformers import Qwen2_5_VLTextConfig, Qwen2_5_VLTextModel
+
+    config = Qwen2_5_VLTextConfig(bos_token_id=None, eos_token_id=None, **_qwen25_text(3))
+    return Qwen2_5_VLTextModel(config).eval()
+
+
 def qwen25_vl() -> Any:
     """A language model of Qwen 2.5 that also sees pictures: 16 wide, 2 layers."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
@@ -236,16 +282,6 @@ def qwen25_vl() -> Any:
     tokenizer = qwen_tokenizer()
     words = ("vision_start", "vision_end", "image_pad", "video_pad")
     number = {word: tokenizer.convert_tokens_to_ids(f"<|{word}|>") for word in words}
-    rope = {"rope_theta": 1e6, "mrope_section": [1, 1, 2], "rope_type": "default"}
-    text = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "vocab_size": len(tokenizer) + 8,
-        "rope_parameters": rope,
-    }
     vision = {
         "depth": 2,
         "hidden_size": 16,
@@ -254,7 +290,7 @@ def qwen25_vl() -> Any:
         "out_hidden_size": 16,
     }
     config = Qwen2_5_VLConfig(
-        text_config=text,
+        text_config=_qwen25_text(2),
         vision_config=vision,
         image_token_id=number["image_pad"],
         video_token_id=number["video_pad"],

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sdgraph.errors import Problem
-from sdgraph.nodes.diffusion.families import ModelFamily, Task
+from sdgraph.nodes.diffusion.families import ModelFamily, Task, make_guider
 from sdgraph.values import Checkpoint
 
 
 def guidance_arguments(
     family: ModelFamily, scale: float, rescale: float, skipped_layers: Sequence[int]
 ) -> dict[str, Any]:
-    """The arguments for guidance in a pipeline's call.
+    """The arguments for guidance in a pipeline's call; {} for one that a guider guides.
 
     Args:
         family: The pipeline's family.
@@ -21,6 +21,8 @@ def guidance_arguments(
         rescale: As in `guidance_problems`.
         skipped_layers: As in `guidance_problems`.
     """
+    if family.guidance.guider:
+        return {}
     argument = family.guidance.argument
     arguments: dict[str, Any] = {argument: scale} if argument else {}
     if scale <= family.guidance.none_up_to:
@@ -30,6 +32,22 @@ def guidance_arguments(
     if skipped_layers:
         arguments["skip_guidance_layers"] = list(skipped_layers)
     return arguments
+
+
+def guidance_components(
+    family: ModelFamily, checkpoint: Checkpoint, scale: float, rescale: float, *, guided: bool
+) -> dict[str, Any]:
+    """The components of a pipeline that guide it; {} for one whose call is told the scale.
+
+    Args:
+        family: The pipeline's family.
+        checkpoint: Its checkpoint.
+        scale: The scale of guidance.
+        rescale: As in `guidance_problems`.
+        guided: Whether there is guidance.
+    """
+    name = family.guidance.guider
+    return {name: make_guider(checkpoint, name, scale if guided else 1.0, rescale)} if name else {}
 
 
 def guidance_problems(

@@ -34,6 +34,9 @@ _ADAPTER_CONFIG = "adapter_config.json"
 _MODEL_NAMES = ("model.", "model-", "pytorch_model")
 """How the names of the weight files begin that transformers finds; diffusers takes any name."""
 
+_OF_BYTES = ("ByT5Tokenizer",)
+"""The tokenizers whose tokens are bytes, so that they have no vocabulary."""
+
 _VOCABULARIES = {"tokenizer.json", "vocab.json", "vocab.txt"}
 
 
@@ -93,7 +96,7 @@ def _check_config(part: ComponentOnDisk, folder: Path, class_name: str) -> None:
     if tokenizer:
         config = read_config(os.path.join(folder, _TOKENIZER_CONFIG))  # noqa: PTH118  faster
         _refuse_other_tokenizer(part.name, config or {})
-        if part.owner.single_file is None:
+        if part.owner.single_file is None and class_name not in _OF_BYTES:
             _refuse_without_vocabulary(part.name, folder)
     elif part.part.processor or is_processor(class_name):
         part.owner.config(part.part.folder, "preprocessor_config.json")

@@ -205,6 +205,45 @@ def test_a_step(
     assert estimated == pytest.approx(measured, rel=0.15)
 
 
+def select_half(
+    tensor: torch.Tensor, key: Any, select: Any = torch.Tensor.__getitem__
+) -> torch.Tensor:
+    """Half of the rows in place of those that a mask without numbers would select."""
+    if isinstance(key, torch.Tensor) and key.dtype == torch.bool:
+        key = slice(0, len(tensor) // 2)
+    selected: torch.Tensor = select(tensor, key)
+    return selected
+
+
+@pytest.mark.parametrize("size", [(31, 30, 53), (9, 30, 53), (5, 15, 26)], ids=str)
+def test_a_step_whose_masks_are_of_all_pairs_of_tokens(
+    size: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import diffusers
+
+    monkeypatch.setattr(torch.Tensor, "__getitem__", select_half)
+    monkeypatch.setattr(torch, "all", lambda tensor: torch.tensor(False))
+    module = meta_module(
+        diffusers.HunyuanVideo15Transformer3DModel,
+        {"num_layers": 2, "num_refiner_layers": 1},
+        torch.float16,
+    )
+    inputs = {
+        "hidden_states": empty(1, 65, *size),
+        "timestep": empty(1),
+        "encoder_hidden_states": empty(1, 1000, 3584),
+        "encoder_attention_mask": empty(1, 1000),
+        "encoder_hidden_states_2": empty(1, 256, 1472),
+        "encoder_attention_mask_2": empty(1, 256),
+        "image_embeds": empty(1, 729, 1152),
+    }
+    measured = peak(module, lambda: module(**inputs))
+    frames, height, width = size
+    memory = family_called("HunyuanVideo 1.5").denoiser.memory
+    estimated = memory(dict(module.config), frames, height * width, "float16")
+    assert estimated == pytest.approx(measured, rel=0.15)
+
+
 @pytest.mark.parametrize(
     ("label", "class_name", "config", "shape", "scale", "frames"),
     [
@@ -219,6 +258,8 @@ def test_a_step(
         ("CogVideoX", "AutoencoderKLCogVideoX", COG_VAE, (16, 1), 8, 1),
         ("CogVideoX", "AutoencoderKLCogVideoX", COG_VAE, (16, 3), 8, 9),
         ("CogVideoX", "AutoencoderKLCogVideoX", COG_VAE, (16, 5), 8, 17),
+        ("HunyuanVideo 1.5", "AutoencoderKLHunyuanVideo15", {}, (32, 1), 16, 1),
+        ("HunyuanVideo 1.5", "AutoencoderKLHunyuanVideo15", {}, (32, 5), 16, 17),
         ("HunyuanVideo", "AutoencoderKLHunyuanVideo", {}, (16, 1), 8, 1),
         ("HunyuanVideo", "AutoencoderKLHunyuanVideo", {}, (16, 5), 8, 17),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ PAIRS: dict[str, tuple[Task, ...]] = {
     "cogvideox": ("text-to-video", "video-to-video"),
     "cogvideox-i2v": ("image-to-video",),
     "hunyuan-video": ("text-to-video",),
+    "hunyuan-video-1.5": ("text-to-video",),
+    "hunyuan-video-1.5-i2v": ("image-to-video",),
     "hunyuan-video-i2v": ("image-to-video",),
     "hunyuan-video-i2v-33ch": ("image-to-video",),
     "ltx-video": ("text-to-video", "image-to-video", "frames-to-video", "video-to-video"),
@@ -110,11 +113,13 @@ def by_diffusers(folder: Path, task: Task, **arguments: Any) -> Any:
         more |= {"conditions": conditions, "max_sequence_length": 128}
     elif task == "frames-to-video":
         more["last_image"] = last
+    if hasattr(pipe, "guider"):
+        pipe.guider = type(pipe.guider)(arguments.pop("guidance_scale"))
+    accepted = signature(pipe.__call__).parameters
+    more |= {"width": 64, "height": 64} if "width" in accepted else {}
     frames = pipe(
         prompt="a red star",
         negative_prompt="a blue ring",
-        width=64,
-        height=64,
         num_inference_steps=3,
         generator=torch.Generator().manual_seed(5),
         output_type="np",
@@ -153,6 +158,7 @@ def test_it_makes_what_diffusers_makes(
     [
         ("cogvideox", "video-to-video"),
         ("hunyuan-video", "text-to-video"),
+        ("hunyuan-video-1.5-i2v", "image-to-video"),
         ("hunyuan-video-i2v", "image-to-video"),
         ("ltx-video", "frames-to-video"),
         ("wan2.2-i2v", "image-to-video"),
