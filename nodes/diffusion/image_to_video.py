@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from sdgraph.errors import Problem
 from sdgraph.graph import In, Progress, refuse
 from sdgraph.models import Models
+from sdgraph.nodes.diffusion.pipelines.video_conditions import frames_to_paint
 from sdgraph.nodes.image.known_size import known_size
 from sdgraph.values import Checkpoint, Image, Video
 
@@ -140,11 +141,15 @@ class Image2Video(VideoOfAnyLength):
             num_frames=self.batch_size() + self.settings.left_out_frames,
             width=width,
             height=height,
-            **self._picture_arguments(frames),
+            **self._picture_arguments(frames, (width, height)),
         )
 
-    def _picture_arguments(self, frames: Mapping[int, PIL.Image.Image]) -> Mapping[str, Any]:
+    def _picture_arguments(
+        self, frames: Mapping[int, PIL.Image.Image], size: tuple[int, int]
+    ) -> Mapping[str, Any]:
         """The pipeline's arguments for pictures by the numbers of their frames."""
+        if self.settings.control.takes_masks:
+            return frames_to_paint(frames, self.batch_size(), size)
         pictures = list(frames.values())
         if self.task() == "image-to-video":
             return {"image": pictures[0], **self.settings.first_options}

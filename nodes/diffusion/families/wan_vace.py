@@ -8,9 +8,16 @@ from dataclasses import replace
 from .family_settings import OptionalComponent, VideoControlSettings
 from .model_family import ModelFamily
 from .networks import Config
+from .tasks import Task
 from .transformer_networks import patch_side, transformer, transformer_memory
 from .wan import WAN
 
+_TASKS: tuple[Task, ...] = (
+    "text-to-video",
+    "image-to-video",
+    "frames-to-video",
+    "video-control",
+)
 _CLASS = "WanVACETransformer3DModel"
 _TENSORS, _PER_FEED_FORWARD = 8.0, 1.56
 _LAYERS = (0, 5, 10, 15, 20, 25, 30, 35)
@@ -33,10 +40,10 @@ WAN_VACE: ModelFamily = replace(
     label="Wan VACE",
     class_names=("WanVACE",),
     name_hint="vace",
-    pipelines={"text-to-video": "WanVACEPipeline", "video-control": "WanVACEPipeline"},
+    pipelines=dict.fromkeys(_TASKS, "WanVACEPipeline"),
     fitting_tasks=None,
     examples={},
-    packages=dict.fromkeys(("text-to-video", "video-control"), ("ftfy",)),
+    packages=dict.fromkeys(_TASKS, ("ftfy",)),
     times_per_token=None,
     denoiser=replace(
         transformer(_CLASS, tensors=_TENSORS),
@@ -47,7 +54,10 @@ WAN_VACE: ModelFamily = replace(
     optional=(OptionalComponent(name="transformer_2", classes=(_CLASS,), denoises=True),),
     index_settings=("boundary_ratio",),
     video=replace(
-        WAN.video, by_config=None, control=VideoControlSettings(takes_masks=True, max_scale=10.0)
+        WAN.video,
+        by_config=None,
+        takes_frames_between=True,
+        control=VideoControlSettings(takes_masks=True, max_scale=10.0),
     ),
     caches={},
 )

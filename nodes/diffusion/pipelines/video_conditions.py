@@ -121,6 +121,28 @@ def _threshold(mask: PIL.Image.Image) -> PIL.Image.Image:
     return mask.point([0] * PAINTED + [255] * (256 - PAINTED))
 
 
+def frames_to_paint(
+    known: Mapping[int, PIL.Image.Image], count: int, size: tuple[int, int]
+) -> dict[str, list[PIL.Image.Image]]:
+    """The frames of a video of which some are known, and masks that are white for the others.
+
+    Args:
+        known: The known frames by their numbers.
+        count: How many frames there are.
+        size: Width and height in pixels.
+    """
+    import PIL.Image
+
+    grey = PIL.Image.new("RGB", size, _GREY)
+    white, black = (PIL.Image.new("L", size, brightness) for brightness in (255, 0))
+    lanczos = PIL.Image.Resampling.LANCZOS
+    numbers = range(count)
+    return {
+        "video": [known[n].resize(size, lanczos) if n in known else grey for n in numbers],
+        "mask": [black if n in known else white for n in numbers],
+    }
+
+
 def black_out(frames: list[PIL.Image.Image], masks: list[PIL.Image.Image]) -> list[PIL.Image.Image]:
     """Frames that are black where their masks are white."""
     import PIL.Image

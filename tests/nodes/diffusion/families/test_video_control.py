@@ -12,7 +12,7 @@ import pytest
 
 from sdgraph import Checkpoint, NodeFailedError, Session, Store, run
 from sdgraph.events import Event, Loaded, Stepped
-from sdgraph.nodes import Canny, Frames, VideoControl, VideoFromFrames
+from sdgraph.nodes import Canny, Frames, Image2Video, VideoControl, VideoFromFrames
 from sdgraph.nodes.diffusion.families import Task, family_of
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.values import Mask, Video
@@ -109,6 +109,50 @@ def test_it_makes_what_diffusers_makes(
     assert made.fps == (16.0 if way == "reference" else CLIP.fps)
     assert made.frames.std() > 10 and (made.frames == to_pixels(np.asarray(expected)[0])).all()
     assert [event.step for event in seen if isinstance(event, Stepped)][-1] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "task"), [("wan-vace", "image-to-video"), ("wan-vace", "frames-to-video")]
+)
+def test_it_makes_what_diffusers_makes_of_pictures(
+    random_folder: Callable[[str], Path], name: str, task: Task
+) -> None:
+    import diffusers
+    import torch
+
+    folder = random_folder(name)
+    more: dict[str, Any] = {"between": [picture(2)], "at": [2], "last": picture(1)}
+    node = Image2Video(
+        image=picture(0),
+        prompt="a red star",
+        frames=5,
+        width=64,
+        height=64,
+        steps=2,
+        guidance=1.0,
+        seed=5,
+        checkpoint=Checkpoint(folder),
+        **(more if task == "frames-to-video" else {}),
+    )
+    assert not problems_of(node) and node.task() == task
+    known = {0: 0, 2: 2, 4: 1} if task == "frames-to-video" else {0: 0}
+    grey = PIL.Image.new("RGB", (64, 64), (128, 128, 128))
+    pipe = diffusers.WanVACEPipeline.from_pretrained(folder, dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    expected = pipe(
+        video=[picture(known[n]).rgb if n in known else grey for n in range(5)],
+        mask=[PIL.Image.new("L", (64, 64), 0 if n in known else 255) for n in range(5)],
+        prompt="a red star",
+        width=64,
+        height=64,
+        num_frames=5,
+        num_inference_steps=2,
+        guidance_scale=1.0,
+        generator=torch.Generator().manual_seed(5),
+        output_type="np",
+    ).frames
+    made = run(node, session=Session(device="cpu", store=None))
+    assert made.frames.std() > 10 and (made.frames == to_pixels(np.asarray(expected)[0])).all()
 
 
 def test_the_scale_of_the_control_has_an_effect(random_folder: Callable[[str], Path]) -> None:
