@@ -52,7 +52,7 @@ _PLAIN = {0: "F32", 1: "F16", 30: "BF16"}
 KEPT_TYPES = frozenset({2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 20, 23})
 """The quantized types that diffusers computes the same weights of as gguf, bit for bit."""
 
-_LINEAR = re.compile(r"(?!.*\btime_embed(der|ding)\b).*\.weight")
+_LINEAR = re.compile(r"(?!.*\btime_embed(der|ding)\b|.*_embed(ding)?s?\.weight$).*\.weight")
 
 _SCALARS = {
     0: "B",
@@ -124,7 +124,8 @@ def is_gguf(path: Path) -> bool:
 def stays_in_blocks(name: str, tensor: Mapping[str, Any]) -> bool:
     """Whether a tensor may stay quantized in memory: the weight of a linear layer, by its header.
 
-    Those that embed the time do not: models ask for their dtype, and keep some in float32.
+    Those that embed the time do not: models ask for their dtype, and keep some in float32. Tables
+    of embeddings are no linear layers.
 
     Args:
         name: Its name.

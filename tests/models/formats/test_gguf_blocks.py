@@ -97,6 +97,8 @@ def test_what_needs_numbers_is_refused() -> None:
         ("conv.weight", [8, 64, 1, 1], 8, False),
         ("pad_token", [1, 64], 8, False),
         ("condition_embedder.time_embedder.linear_1.weight", [8, 64], 8, False),
+        ("cond_type_embed.weight", [3, 64], 8, False),
+        ("context_embedder.weight", [8, 64], 8, True),
         ("narrow.weight", [32, 16], 8, False),  # a block is of two rows
     ],
 )
