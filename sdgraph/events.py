@@ -90,6 +90,36 @@ class NodeStarted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StageStarted(Event):
+    """A part of a node's work began to run by itself, before the node, because memory is short.
+
+    Args:
+        node: The name of the node in the graph.
+        stage: The name of the part: "prompt" for the embedding of its prompts.
+    """
+
+    kind = "stage_started"
+    node: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished(Event):
+    """A part of a node's work has run by itself.
+
+    Args:
+        node: The name of the node in the graph.
+        stage: The name of the part.
+        seconds: How long it took.
+    """
+
+    kind = "stage_finished"
+    node: str
+    stage: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stepped(Event):
     """A node finished one of its steps.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -63,6 +63,20 @@ class Edit(Diffusion[Image]):
     def prompt_pictures(self) -> Sequence[object]:
         return self.pictures() if self.family.prompt_encoding.pictures else ()
 
+    def seen_pictures(self, arguments: Mapping[str, Any]) -> Any:
+        if not self.prompt_pictures():
+            return None
+        return self._padded(arguments["image"], arguments["checkpoint"])[0]
+
+    def _padded(self, image: Image | tuple[Image, ...], checkpoint: Checkpoint) -> Any:
+        """The picture, or a list of several, as the pipelines read them, and its padding."""
+        pictures = image if isinstance(image, tuple) else (image,)
+        padding = Padding.of(pictures[0].size, self.family.size_multiple(checkpoint))
+        # The pipelines read the others in any size of at least 64 × 64.
+        others = [Padding.of(each.size, 1).pad(each.rgb) for each in pictures[1:]]
+        padded = [padding.pad(pictures[0].rgb), *others]
+        return padded if others else padded[0], padding
+
     def reference_area(self) -> int:
         family, native = self.family, self.family.native_size(self.known_checkpoint)
         if family.reference_area is None:
@@ -119,12 +133,7 @@ class Edit(Diffusion[Image]):
         models: Models,
         progress: Progress,
     ) -> Image:
-        pictures = image if isinstance(image, tuple) else (image,)
-        multiple = self.family.size_multiple(checkpoint)
-        padding = Padding.of(pictures[0].size, multiple)
-        # The pipelines read the others in any size of at least 64 × 64.
-        others = [Padding.of(each.size, 1).pad(each.rgb) for each in pictures[1:]]
-        padded = [padding.pad(pictures[0].rgb), *others]
+        pictures, padding = self._padded(image, checkpoint)
         width, height = padding.padded
         pixels = self.generate(
             self.assemble(models, checkpoint),
@@ -132,7 +141,7 @@ class Edit(Diffusion[Image]):
             progress,
             prompt=prompt,
             negative_prompt=negative_prompt,
-            image=padded if len(padded) > 1 else padded[0],
+            image=pictures,
             **self.family.size_arguments((width, height)),
             **self._image_guidance(),
             **self.family.edit_options(width, height),

@@ -77,6 +77,9 @@ class Image2Video(VideoOfAnyLength):
     def prompt_pictures(self) -> Sequence[object]:
         return (self.image,) if self.family.prompt_encoding.pictures else ()
 
+    def seen_pictures(self, arguments: Mapping[str, Any]) -> Any:
+        return arguments["image"].rgb if self.prompt_pictures() else None
+
     def chosen_size(self) -> tuple[int, int] | None:
         return known_size(self)
 

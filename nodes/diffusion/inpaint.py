@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -69,10 +69,8 @@ class Inpaint(ReferenceGuided[Image]):
         models: Models,
         progress: Progress,
     ) -> Image:
-        refuse_unusable_mask(image, mask)
+        region, padding = self._painted_region(image, mask, checkpoint)
         pipe = self.assemble(models, checkpoint)
-        region = CropRegion.around_mask(mask, self.padding_mask_crop, checkpoint, self.family)
-        padding = Padding.of(region.working_size, self.family.size_multiple(checkpoint))
         pixels = self.generate(
             pipe,
             models,
@@ -89,6 +87,14 @@ class Inpaint(ReferenceGuided[Image]):
         )
         pixels = resize_pixels(pixels, padding.padded)
         return paste_masked(image, region.paste(image, padding.cut(pixels)), mask)
+
+    def _painted_region(
+        self, image: Image, mask: Mask, checkpoint: Checkpoint
+    ) -> tuple[CropRegion, Padding]:
+        """The part of the picture that the pipeline gets, and how it is padded."""
+        refuse_unusable_mask(image, mask)
+        region = CropRegion.around_mask(mask, self.padding_mask_crop, checkpoint, self.family)
+        return region, Padding.of(region.working_size, self.family.size_multiple(checkpoint))
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()
@@ -112,6 +118,13 @@ class Inpaint(ReferenceGuided[Image]):
             if self.family.prompt_encoding.pictures
             else ()
         )
+
+    def seen_pictures(self, arguments: Mapping[str, Any]) -> Any:
+        if not self.prompt_pictures():
+            return None
+        image, mask = arguments["image"], arguments["mask"]
+        region, padding = self._painted_region(image, mask, arguments["checkpoint"])
+        return padding.pad(region.crop(image.rgb))
 
     def reference_area(self) -> int:
         family = self.family

@@ -30,7 +30,7 @@ from sdgraph.nodes.diffusion.tuning.working_memory import (
 )
 from sdgraph.values import Checkpoint, Lora, Part
 
-from . import node_checks
+from . import node_checks, node_stages
 from .diffusion_fields import DiffusionFields
 from .families import SCHEDULER, Config, ModelFamily, family_of
 
@@ -78,23 +78,28 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
         )
 
     def stages(self) -> Iterator[Stage]:
-        """The embedding of its prompts, unless a node makes a prompt or adapters change it."""
-        prompt, negative = self.prompt, self.negative_prompt
-        if self.loras or self.embeddings:
-            return
-        if isinstance(prompt, str) and isinstance(negative, str):
-            yield prompt_embeddings.embedding_stage(
-                prompt,
-                negative,
-                self.known_checkpoint,
-                self.family,
-                guided=self.is_guided,
-                pictures=self.prompt_pictures(),
-            )
+        """The embedding of its prompts, unless adapters change the text encoders."""
+        yield from node_stages.prompt_stages(self)
+
+    def run_stage(self, name: str, models: Models, arguments: Mapping[str, Any]) -> bytes:
+        """Embeds its prompts with nothing but its text encoders."""
+        return node_stages.embed_alone(self, models, arguments)
+
+    def stage_memory(self, name: str, sizes: Mapping[str, int], dtype: str) -> int:
+        """The bytes that the text encoders need besides their weights."""
+        return node_stages.embedding_memory(self, sizes, dtype)
 
     def prompt_pictures(self) -> Sequence[object]:
         """What decides on the pictures that text encoders read, if those of its family read any."""
         return ()
+
+    def seen_pictures(self, arguments: Mapping[str, Any]) -> Any:
+        """The picture that text encoders read, or a list of them; None if they read words alone.
+
+        Args:
+            arguments: The values of the ports.
+        """
+        return None
 
     def embed_prompts(
         self,

@@ -7,6 +7,7 @@ end by the refiner, which was trained for little noise (Podell et al. 2023).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
@@ -22,6 +23,7 @@ from sdgraph.nodes.diffusion.tuning import performance
 from sdgraph.nodes.diffusion.tuning.working_memory import peak_bytes
 from sdgraph.values import Checkpoint, Part
 
+from . import node_stages
 from .families import SCHEDULER, SDXL, ModelFamily, Task, family_of
 from .reference_images import ReferenceGuided
 
@@ -94,7 +96,6 @@ class RefinedDiffusion(ReferenceGuided[T_co], Generic[T_co]):
         for stage in super().stages():
             yield stage
             if refiner is not None:
-                assert isinstance(self.prompt, str) and isinstance(self.negative_prompt, str)
                 yield prompt_embeddings.embedding_stage(
                     self.prompt,
                     self.negative_prompt,
@@ -103,7 +104,22 @@ class RefinedDiffusion(ReferenceGuided[T_co], Generic[T_co]):
                     guided=self.is_guided,
                     stage=_STAGE,
                     prefix=_PREFIX,
+                    kernels=performance.chosen_kernels(self.tuning),
                 )
+
+    def run_stage(self, name: str, models: Models, arguments: Mapping[str, Any]) -> bytes:
+        refiner = self.known_refiner
+        if name != _STAGE or refiner is None:
+            return super().run_stage(name, models, arguments)
+        own = {n.removeprefix(_PREFIX): part for n, part in models.items()}
+        models = replace(models, components=own)
+        return node_stages.embed_alone(self, models, arguments, refiner, _TASK)
+
+    def stage_memory(self, name: str, sizes: Mapping[str, int], dtype: str) -> int:
+        refiner = self.known_refiner
+        if name != _STAGE or refiner is None:
+            return super().stage_memory(name, sizes, dtype)
+        return node_stages.embedding_memory(self, sizes, dtype, refiner)
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:
         needed, refiner = super().working_memory(sizes, dtype), self.known_refiner

@@ -84,11 +84,10 @@ def _loads(step: Step) -> str:
     ]
     kept = len(names) - len(loads)
     loads += [f"({kept} in memory)"] if kept else []
-    remembered = [
-        f"{stage.name} remembered" for stage in step.stages if stage.remembered is not None
-    ]
+    known = [f"{stage.name} remembered" for stage in step.stages if stage.remembered is not None]
+    known += [f"{stage.name} made before" for stage in step.stages if stage.made_before]
     unknown = [f"unknown parts of {source}" for source in step.absent]
-    return ", ".join(loads + unknown + remembered)
+    return ", ".join(loads + unknown + known)
 
 
 def _moves(step: Step) -> str:
@@ -142,7 +141,8 @@ def plan_as_data(plan: Plan) -> dict[str, Any]:
     files = [path for path, _, _ in plan.graph.files_to_write]
     steps = [
         {
-            "node": step.name,
+            "node": plan.graph.names[step.node],
+            "stage": None if step.stage is None else step.stage.name,
             "type": type(step.node).__name__,
             "action": step.action,
             "loads": [component.name for component in step.loads],

@@ -136,6 +136,9 @@ class EventLines:
                 return f"downloading {event.checkpoint} from the hub …"
             case events.NodeStarted():
                 self.types[event.node] = event.type
+            case events.StageFinished():
+                seconds = format_seconds(event.seconds)
+                return f"{event.node:{self._width}}  {event.stage} made first  {seconds}"
             case events.Stepped():
                 if event.loss is not None:
                     self._losses[event.node] = event.loss
@@ -195,6 +198,9 @@ class EventLines:
 _DIM = (events.Loaded, events.Moved, events.Evicted, events.RunStarted)
 
 
+_ENDS = (events.NodeFinished, events.NodeFailed, events.StageFinished)
+
+
 class _ProgressBars:
     """Shows a bar for each running node; the lines of finished nodes scroll up above them."""
 
@@ -205,15 +211,16 @@ class _ProgressBars:
 
     def __call__(self, event: events.Event) -> None:
         line = self._lines.format_event(event)
-        if isinstance(event, events.NodeStarted):
+        if isinstance(event, events.NodeStarted | events.StageStarted):
+            kind = event.type if isinstance(event, events.NodeStarted) else event.stage
             self._tasks[event.node] = self._progress.add_task(
-                event.node, total=None, kind=event.type, steps=""
+                event.node, total=None, kind=kind, steps=""
             )
         elif isinstance(event, events.Stepped) and event.node in self._tasks:
             steps = f"{event.step}/{event.total}{_loss(event.loss)}"
             task = self._tasks[event.node]
             self._progress.update(task, completed=event.step, total=event.total, steps=steps)
-        elif isinstance(event, events.NodeFinished | events.NodeFailed):
+        elif isinstance(event, _ENDS):
             finished = self._tasks.pop(event.node, None)
             if finished is not None:
                 self._progress.remove_task(finished)

@@ -58,7 +58,7 @@ class Executor:
         self._given_up: set[int] = set()
         self._light_steps: list[int] = []
         """A heap of the light steps that can run."""
-        self._inputs = [_inputs_of(step) for step in plan.steps]
+        self._inputs = [set(step.inputs) for step in plan.steps]
         self._releasable = {node for step in plan.steps for node in step.releases}
         for index, inputs in enumerate(self._inputs):
             self._add(index, inputs)
@@ -113,9 +113,23 @@ class Executor:
             try:
                 self._runner.run(step)
             except (Exception, SystemExit) as error:  # sys.exit(0) in a node is no success
-                self._fail(index, step, error)
+                if self._is_left_to_nodes(step, error):
+                    self._finish(index, step)
+                else:
+                    self._fail(index, step, error)
             else:
                 self._finish(index, step)
+
+    def _is_left_to_nodes(self, step: Step, error: Exception | SystemExit) -> bool:
+        """Whether a stage failed whose nodes are to fail, each by itself, and no others."""
+        if step.stage is None or isinstance(error, RunStoppedError):
+            return False
+        if isinstance(error, LostRecordError):
+            return True  # its nodes will not find it either
+        if self._keep_going:
+            traceback.clear_frames(error.__traceback__)
+            self._runner.keep_failure(step.stage, error)
+        return self._keep_going
 
     def _run_light_steps(self) -> None:
         """Runs light steps in a thread; an error of the executor itself ends the run."""
@@ -146,7 +160,7 @@ class Executor:
     def _finish(self, index: int, step: Step) -> None:
         with self._changed:
             self._unfinished -= 1
-            for reader in self._readers.get(step.node, ()):
+            for reader in self._readers.get(step.node, ()) if step.stage is None else ():
                 self._waits_for[reader] -= 1
                 if not self._waits_for[reader]:
                     self._make_ready(reader)
@@ -192,10 +206,27 @@ class Executor:
         """Gives up a failed step and all steps that need it; returns the latter in order."""
         given_up = {index, *self._steps_that_need(index)} - self._given_up
         self._given_up |= given_up
+        skipped = sorted(given_up - {index})
+        given_up |= self._useless_stage_steps()
+        self._given_up |= given_up
         self._unfinished -= len(given_up)
         self._model_steps = [step for step in self._model_steps if step not in given_up]
         self._changed.notify_all()
-        return sorted(given_up - {index})
+        return skipped
+
+    def _useless_stage_steps(self) -> set[int]:
+        """The steps for stages that have not begun, and that only given up steps need."""
+        steps = self._plan.steps
+        waiting = {steps[n].result: n for n in self._model_steps if steps[n].stage is not None}
+        if not waiting:
+            return set()
+        needed = {
+            stage.key
+            for n, step in enumerate(steps)
+            if n not in self._given_up
+            for stage in step.stages
+        }
+        return {n for key, n in waiting.items() if key not in needed}
 
     def _steps_that_need(self, index: int) -> Iterator[int]:
         """The steps that read a step's result, directly or through others."""
@@ -206,7 +237,8 @@ class Executor:
 
     @cached_property
     def _indexes(self) -> dict[Node[Any], int]:
-        return {step.node: index for index, step in enumerate(self._plan.steps)}
+        steps = enumerate(self._plan.steps)
+        return {step.node: index for index, step in steps if step.stage is None}
 
     @cached_property
     def _dependencies(self) -> nx.DiGraph[Node[Any]]:
@@ -237,11 +269,6 @@ def _failure(step: Step, error: BaseException, graph: Graph) -> NodeFailedError:
         )
         for problem in problems_in(error)
     ]
-    failure = NodeFailedError(step.name, problems, graph.mark(step.node))
+    failure = NodeFailedError(graph.names[step.node], problems, graph.mark(step.node))
     failure.__cause__ = error
     return failure
-
-
-def _inputs_of(step: Step) -> set[Node[Any]]:
-    """The nodes whose results a step reads; a remembered result needs none."""
-    return {child for _, child in step.node.wires} if step.action == "run" else set()

@@ -12,7 +12,7 @@ from sdgraph.errors import OutOfMemoryError, Problem, SdgraphError, out_of_memor
 from sdgraph.graph import Node
 from sdgraph.models import Models
 
-from .stage_cache import Recall
+from .stage_results import Recall
 
 
 @dataclass(frozen=True)

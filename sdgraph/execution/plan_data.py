@@ -29,14 +29,25 @@ class PlannedStage:
 
     name: str
     key: bytes
-    parts: tuple[str, ...]
-    """The components that no other stage needs."""
+    uses: tuple[ComponentUse, ...] = ()
+    """The components that nothing else of the node's work needs; () if it is remembered."""
+    reads: tuple[Node[Any], ...] = ()
+    """The nodes on whose results it depends."""
+    runs_alone: bool = False
+    """Whether it can be made by a step of its own, with these components alone."""
+    is_stored: bool = True
+    """Whether the store remembers its result; otherwise it is kept for this run."""
+    made_before: bool = False
+    """Whether an earlier step makes it, so that the node's own step does without `uses`."""
     remembered: StoredResult | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One node of a plan: it is run, or its remembered result is reused.
+
+    Where memory is short, a stage of a node's work, such as the embedding of a prompt, has a step
+    of its own before that of the node, and of other nodes that need the same.
 
     `Plan.steps` contains them in the order in which they run. Programs only read them.
 
@@ -50,7 +61,8 @@ class Step:
 
     node: Node[Any]
     name: str
-    """The node's name in its graph, or its type and a number."""
+    """The node's name in its graph, or its type and a number; for a stage with that of the stage,
+    such as "picture: prompt"."""
     action: Literal["run", "reuse"]
     key: bytes | None
     """The key of the result, if it is known before the run."""
@@ -67,10 +79,34 @@ class Step:
     remembered: StoredResult | None = field(default=None, repr=False, compare=False)
     """The remembered result; kept here because the store may drop it before the step runs."""
     stages: tuple[PlannedStage, ...] = ()
+    """The stages of the node's work whose results are remembered separately."""
+    stage: PlannedStage | None = field(default=None, repr=False)
+    """The stage that this step makes; None if it makes the node's own result."""
     alias: bytes | None = field(default=None, repr=False)
     """A second key of the result, made of all that the result is made from."""
     context: str | None = field(default=None, repr=False)
     """The part of the key that depends on the machine, if it is known before the run."""
+
+    @property
+    def result(self) -> Node[Any] | bytes:
+        """What identifies its result in the plan: the node, or the key of the stage."""
+        return self.node if self.stage is None else self.stage.key
+
+    @property
+    def inputs(self) -> tuple[Node[Any], ...]:
+        """The nodes whose results it reads, one for each wire."""
+        if self.action == "reuse":
+            return ()
+        if self.stage is not None:
+            return self.stage.reads
+        return tuple([child for _, child in self.node.wires])
+
+    @property
+    def stages_to_make(self) -> tuple[PlannedStage, ...]:
+        """The stages whose results are neither remembered nor made by an earlier step."""
+        return tuple(
+            [each for each in self.stages if each.remembered is None and not each.made_before]
+        )
 
     @property
     def loads(self) -> tuple[Component, ...]:

@@ -3,7 +3,8 @@
 1. The graph's nodes are put in order, and their results are looked up in the store.
 2. Nodes whose results nobody needs are left out: those whose readers are all remembered.
 3. Each remaining node becomes a step: to be run, with the components that it uses, or reused.
-4. The memory planner chooses the order, and the actions before each step.
+4. The memory planner chooses the order, and the actions before each step. Where memory is short,
+   the stages of nodes, such as embeddings of prompts, get steps of their own (`stage_steps`).
 5. The order determines when each result is released, and which files are read ahead.
 """
 
@@ -13,7 +14,8 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sdgraph.graph import Graph, Node, parts_of
+from sdgraph.errors import InvalidValueError
+from sdgraph.graph import Graph, Node, find_frame_nodes, parts_of
 from sdgraph.memory import (
     MemoryContents,
     MemoryLimits,
@@ -26,9 +28,10 @@ from sdgraph.memory import (
     plan_without_components,
 )
 from sdgraph.models import resolve_part
-from sdgraph.store import LookupResult, Store, StoredResult, look_up, stage_key
+from sdgraph.store import LookupResult, Store, StoredResult, look_up
 
 from .plan_data import ComponentUse, Plan, PlannedStage, Step, has_known_parts
+from .stage_steps import has_separable_stages, make_apart, make_together, plan_stages
 
 
 def make_plan(
@@ -60,8 +63,13 @@ def make_plan(
     order = list(graph.nodes) if graph.variants else graph.topological_order()
     lookup = look_up(graph, store, device, dtype, known_results or {})
     needed = _needed_nodes(graph, order, lookup.results)
-    steps = [_step(node, graph, store, lookup, device, dtype) for node in order if node in needed]
-    memory_plan = _plan_memory(steps, device, limits, contents, keep_order=graph.variants)
+    frame_nodes = find_frame_nodes(graph.nodes)
+    steps = [
+        _step(node, graph, store, lookup, frame_nodes, device, dtype)
+        for node in order
+        if node in needed
+    ]
+    steps, memory_plan = _plan_memory(steps, graph, device, dtype, limits, contents)
     return Plan(
         graph,
         tuple(_complete_steps(steps, memory_plan, graph, device, limits, contents)),
@@ -89,21 +97,27 @@ def _complete_steps(
     required = requirements(steps, device)
     prefetched = plan_prefetch(required, memory_plan.actions, limits, contents)
     for step, actions, prefetch in zip(steps, memory_plan.actions, prefetched, strict=True):
-        released = releases.get(step.node, ())
+        released = releases.get(step.node, ()) if step.stage is None else ()
         yield replace(step, memory_actions=actions, prefetch=prefetch, releases=released)
 
 
 def requirements(steps: Sequence[Step], device: str) -> list[Requirement]:
     """The memory that each step requires, and the steps that it comes after."""
     tier = Tier.HOST if device == "cpu" else Tier.ACCELERATOR
-    index = {step.node: n for n, step in enumerate(steps)}
+    index: dict[Node[Any] | bytes, int] = {step.result: n for n, step in enumerate(steps)}
+    for n, step in enumerate(steps):
+        if step.stages:
+            index.update({stage.key: n for stage in step.stages_to_make})
     return [
         Requirement(
             step.name,
             tuple([use.component for use in step.uses]),
             step.working_bytes,
-            tuple([index[child] for _, child in step.node.wires]) if step.action == "run" else (),
-            step.node.effect,
+            (
+                *[index[node] for node in step.inputs],
+                *[index[stage.key] for stage in step.stages if stage.made_before],
+            ),
+            step.node.effect and step.stage is None,
             tier,
         )
         for step in steps
@@ -111,23 +125,59 @@ def requirements(steps: Sequence[Step], device: str) -> list[Requirement]:
 
 
 def _plan_memory(
+    steps: list[Step],
+    graph: Graph,
+    device: str,
+    dtype: str | None,
+    limits: MemoryLimits,
+    contents: MemoryContents,
+) -> tuple[list[Step], MemoryPlan]:
+    """The steps, their order, and the actions before each.
+
+    Stages are made together with nodes, unless steps of their own load or move fewer bytes, or are
+    the only way to keep the budgets. If no step uses a component, the order does not change.
+    """
+    if not any(step.uses for step in steps):
+        return steps, plan_without_components(len(steps), contents)
+    together = list(make_together(steps, dtype or "float32"))
+    best: MemoryPlan | None = None
+    try:
+        best = _best_order(together, graph, device, limits, contents)
+    except InvalidValueError:
+        if not has_separable_stages(steps):
+            raise
+    if best is not None and not (best.over_budget or best.warnings):
+        return together, best
+    if not has_separable_stages(steps):
+        assert best is not None
+        return together, best
+    apart = list(make_apart(steps, dtype or "float32"))
+    other = _best_order(apart, graph, device, limits, contents)
+    if best is None or _shortage(other) < _shortage(best):
+        return apart, other
+    return together, best
+
+
+def _shortage(plan: MemoryPlan) -> tuple[bool, int, int]:
+    """How short memory is in a plan: beyond what is free, then by what is loaded and moved."""
+    return bool(plan.warnings), plan.bytes_loaded, plan.bytes_moved
+
+
+def _best_order(
     steps: Sequence[Step],
+    graph: Graph,
     device: str,
     limits: MemoryLimits,
     contents: MemoryContents,
-    *,
-    keep_order: bool,
 ) -> MemoryPlan:
-    """The order of the steps, and the actions before each.
+    """The best order of steps; of variants it is theirs, unless another loads or moves less.
 
-    If no step uses a component, the order does not change. With `keep_order` it changes only if
-    another order loads and moves fewer bytes.
+    Raises:
+        InvalidValueError: A step alone is above a budget that the user has set.
     """
-    if not any(step.uses for step in steps):
-        return plan_without_components(len(steps), contents)
     required = requirements(steps, device)
     best = plan_memory(required, limits, contents)
-    if keep_order:
+    if graph.variants:
         # Variant by variant, few results are in memory, which the memory plan does not count.
         in_order = plan_in_order(required, limits, contents)
         if in_order.cost[:2] <= best.cost[:2]:
@@ -135,41 +185,28 @@ def _plan_memory(
     return best
 
 
-def _stages(
-    node: Node[Any],
-    graph: Graph,
-    store: Store | None,
-    lineages: Mapping[Node[Any], bytes],
-    device: str,
-    dtype: str | None,
-) -> tuple[PlannedStage, ...]:
-    """The stages of a node's work, with what is remembered of them."""
-    if not graph.is_remembered(node) or not has_known_parts(node):
-        return ()
-    keys = [(stage, stage_key(node, stage, device, dtype, lineages)) for stage in node.stages()]
-    get = store.get if store is not None else lambda _: None
-    return tuple(
-        PlannedStage(stage.name, key, stage.parts, get(key))
-        for stage, key in keys
-        if key is not None
-    )
-
-
 def _step(
     node: Node[Any],
     graph: Graph,
     store: Store | None,
     lookup: LookupResult,
+    frame_nodes: Container[Node[Any]],
     device: str,
     dtype: str | None,
 ) -> Step:
+    """The step of a node, with the components of all stages that are not remembered."""
     name, key, remembered = graph.names[node], lookup.keys.get(node), lookup.results.get(node)
-    alias, context = lookup.aliases.get(node), lookup.contexts.get(node)
-    stages = (
-        _stages(node, graph, store, lookup.lineages, device, dtype) if remembered is None else ()
-    )
-    not_needed = {part for stage in stages if stage.remembered is not None for part in stage.parts}
-    uses = _uses(node, device, dtype or "float32", not_needed) if remembered is None else ()
+    stages: list[PlannedStage] = []
+    uses: tuple[ComponentUse, ...] = ()
+    if remembered is None and has_known_parts(node):
+        planned = [*plan_stages(node, graph, store, lookup.lineages, frame_nodes, device, dtype)]
+        remembered_parts = [parts for stage, parts in planned if stage.remembered is not None]
+        not_needed = {part for parts in remembered_parts for part in parts}
+        uses = _uses(node, device, dtype or "float32", not_needed)
+        stages = [
+            replace(stage, uses=tuple([use for use in uses if use.name in parts]))
+            for stage, parts in planned
+        ]
     sizes = {use.name: use.component.bytes for use in uses}
     return Step(
         node,
@@ -179,9 +216,9 @@ def _step(
         uses,
         node.working_memory(sizes, dtype or "float32") if uses else 0,
         remembered=remembered,
-        stages=stages,
-        alias=alias,
-        context=context,
+        stages=tuple(stages),
+        alias=lookup.aliases.get(node),
+        context=lookup.contexts.get(node),
     )
 
 
@@ -201,10 +238,11 @@ def _releases(graph: Graph, steps: Sequence[Step]) -> dict[Node[Any], tuple[Node
     """For each node the nodes whose last reader it is; targets are kept to the end."""
     last_reader: dict[Node[Any], Node[Any]] = {}
     for step in steps:
+        if step.stage is not None:  # a node that reads the same comes later
+            continue
         last_reader[step.node] = step.node
-        if step.action == "run":
-            for _, child in step.node.wires:
-                last_reader[child] = step.node
+        for child in step.inputs:
+            last_reader[child] = step.node
     releases: dict[Node[Any], list[Node[Any]]] = {}
     targets = set(graph.targets)
     for node, reader in last_reader.items():
@@ -217,8 +255,6 @@ def _uses(
     node: Node[Any], device: str, dtype: str, not_needed: Container[str]
 ) -> tuple[ComponentUse, ...]:
     """The components that a node uses, without those that only remembered stages need."""
-    if not has_known_parts(node):
-        return ()
     resolved = {
         name: resolve_part(part) for name, part in parts_of(node).items() if name not in not_needed
     }

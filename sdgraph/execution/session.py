@@ -115,7 +115,8 @@ class Session:
         _raise_refused_files(graph)
         plan = self._plan_and_fetch(graph, emitter)
         reused = sum(step.action == "reuse" for step in plan.steps)
-        emitter.emit(events.RunStarted, len(plan.steps) - reused, reused, plan.device)
+        running = sum(step.action == "run" and step.stage is None for step in plan.steps)
+        emitter.emit(events.RunStarted, running, reused, plan.device)
         for problem in (*plan.checkpoint_warnings, *graph.warnings()):
             emitter.emit(events.Warned, problem.as_line())
         for warning in self.store.take_warnings() if self.store is not None else ():
@@ -165,7 +166,10 @@ class Session:
                 plan = self._plan_and_fetch(plan.graph, emitter, results.take_known())
             finally:
                 runner.close()
-                loads, bytes_loaded = loads + runner.loads, bytes_loaded + runner.bytes_loaded
+                loads, bytes_loaded = (
+                    loads + runner.models.loads,
+                    bytes_loaded + runner.models.bytes_loaded,
+                )
         emitter.emit(events.RunFinished, emitter.now(), loads, bytes_loaded)
         return results.values
 

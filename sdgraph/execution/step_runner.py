@@ -2,19 +2,17 @@
 
 1. The step's result is looked up; a remembered one is taken, and the node does not run.
 2. The node's arguments are put together: results of other nodes, progress, the provenance record.
-3. A node with models gets a lease: the actions of the plan, or those of the replanner, change
-   memory, and files that the next loading step needs are read ahead in the background.
-4. The node runs, once per frame if its inputs are series. If memory runs out, the fallbacks of
-   `oom_fallback` are tried one after another.
-5. The result is checked. Files that the node has written are given their places.
-6. The result is kept in memory and remembered.
+3. The node runs, once per frame if its inputs are series; one with models as `model_runner` says.
+4. The result is checked. Files that the node has written are given their places.
+5. The result is kept in memory and remembered.
+
+A step that makes a stage of a node's work has no result but that of the stage, which the steps of
+nodes take from `StageResults`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -31,31 +29,17 @@ from sdgraph.graph import (
     name_without_variant,
     target_files,
 )
-from sdgraph.memoize import memoized_scope
-from sdgraph.memory import Replanner
 from sdgraph.models import (
     ModelCache,
-    Models,
-    Prefetcher,
-    PrefetchRequest,
-    ResolvedPart,
-    memoized_resolutions,
 )
-from sdgraph.models.loading import devices
 from sdgraph.progress import Progress
 from sdgraph.provenance import hash_source_files, make_record
-from sdgraph.store import Store
-from sdgraph.values import Checkpoint, Part, Series, run_per_frame
+from sdgraph.values import Series
 
-from .oom_fallback import attempt, fallbacks, out_of_memory_error
-from .plan_data import Plan, Step
-from .planning import requirements
+from .model_runner import ModelRunner
+from .plan_data import Plan, PlannedStage, Step
 from .results import Results
-from .stage_cache import make_recall
 from .target_files import TargetFiles
-
-_STAGE_BYTES = 64 * 2**20
-"""The bytes that the results of stages may take in a run that remembers nothing."""
 
 
 class RunStoppedError(Exception):
@@ -75,14 +59,8 @@ class StepRunner:
         *,
         metadata: bool = True,
     ) -> None:
-        self.loads = 0
-        self.bytes_loaded = 0
         self._plan = plan
-        self._models = models
         self._results = results
-        self._stage_store = results.store if results.store is not None else Store(_STAGE_BYTES)
-        """Remembers the results of nodes' stages, if necessary only for this run."""
-        self._dtype = dtype
         self._emitter = emitter
         saves = any("provenance" in type(step.node).definition.services for step in plan.steps)
         self._metadata = metadata
@@ -92,21 +70,11 @@ class StepRunner:
             use.resolved.part: use.resolved.hashed_files for step in plan.steps for use in step.uses
         }
         self._stop = threading.Event()
-        self._positions = {step.node: position for position, step in enumerate(plan.steps)}
-        actions = [step.memory_actions for step in plan.steps]
-        self._replanner = Replanner(
-            requirements(plan.steps, plan.device), actions, plan.limits, plan.contents
-        )
-        self._prefetcher = Prefetcher()
-        self._files = {
-            use.component.key: tuple(path for path, _ in use.resolved.hashed_files)
-            for step in plan.steps
-            for use in step.uses
-        }
+        self.models = ModelRunner(plan, models, results, dtype, emitter, self._make_progress)
 
     def close(self) -> None:
         """Stops reading files ahead."""
-        self._prefetcher.close()
+        self.models.close()
 
     def stop(self) -> None:
         """Makes every running node stop at its next step."""
@@ -117,8 +85,12 @@ class StepRunner:
 
         Raises whatever the node raises, and LostRecordError if a remembered result is gone.
         """
+        if step.stage is not None:
+            self._run_stage(step, step.stage)
+            return
         key = self._results.look_up(step, self._plan)
         if step.node in self._results.values:
+            self.models.stages.release(step)
             return
         began = self._emitter.now()
         value, file = self._run_node(step)
@@ -129,6 +101,18 @@ class StepRunner:
             file = value
         written = None if file is None else str(file)
         self._emitter.emit(events.NodeFinished, step.name, seconds, written)
+
+    def _run_stage(self, step: Step, stage: PlannedStage) -> None:
+        """Runs a step that makes a stage of its node's work, if it is not known by now."""
+        if self._stop.is_set():
+            raise RunStoppedError
+        values = self._results.values
+        known = {child: values.get(child) for _, child in step.node.wires}
+        self.models.run_stage(step, stage, step.node.arguments(known))
+
+    def keep_failure(self, stage: PlannedStage, error: BaseException) -> None:
+        """Keeps the exception of a step for a stage, which the nodes that need it raise."""
+        self.models.stages.failures[stage.key] = error
 
     def release(self, node: Node[Any]) -> None:
         """Drops a result that no step will read."""
@@ -175,88 +159,14 @@ class StepRunner:
     def _compute(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
         """What a node makes of its arguments; raises InvalidValueError for a wrong kind."""
         if "models" in type(node).definition.services:
-            value = self._run_with_models(step, node, arguments)
+            value = self.models.run(step, node, arguments)
         else:
-            value = self._make_function(step, node)(arguments)
+            value = self.models.make_function(step, node)(arguments)
         return _check_output(node, value)
 
     @cached_property
     def _all_target_files(self) -> frozenset[Path]:
         return all_target_files(self._plan.graph)
-
-    def _run_with_models(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
-        """The node's value; if memory runs out, that of the first fallback that is enough."""
-        reason, value = attempt(
-            self._lease(node, step),
-            self._make_function(step, node),
-            arguments,
-            self._prefetch_function(step),
-            make_recall(step, self._stage_store),
-        )
-        if reason is None:
-            return value
-        return self._run_fallbacks(step, node, arguments, reason)
-
-    def _run_fallbacks(
-        self, step: Step, node: Node[Any], arguments: dict[str, Any], reason: str | None
-    ) -> Any:
-        tried: list[str] = []
-        for fallback in fallbacks(node, self._plan.device):
-            devices.give_back(self._plan.device)
-            self._emitter.emit(events.Retried, step.name, reason, fallback.description)
-            tried.append(fallback.description)
-            if fallback.unload:
-                self._models.unload(report=self._report)
-            if fallback.altered:
-                self._results.alterations.setdefault(step.node, []).append(fallback.description)
-            dtype = self._dtype if fallback.device != "cpu" else devices.default_dtype("cpu")
-            lease = self._models.lease(fallback.node.parts(), fallback.device, dtype, self._report)
-            reason, value = attempt(lease, self._make_function(step, fallback.node), arguments)
-            if reason is None:
-                return value
-        raise out_of_memory_error(self._plan.device, reason or "", tried)
-
-    def _make_function(self, step: Step, node: Node[Any]) -> Callable[[Mapping[str, Any]], Any]:
-        """A function of the arguments that returns the node's value; for series, frame by frame."""
-        function: Callable[[Mapping[str, Any]], Any]
-        if type(node).gathers:
-            function = lambda arguments: node.run(**arguments)  # noqa: E731
-        else:
-            function = partial(run_per_frame, node.run, self._make_progress(step.name))
-        definition = type(node).definition
-        # Leased checkpoints stay resolved as they were for the plan, once for all frames. This is
-        # not for a training, which may read checkpoints that it has just written.
-        if "models" not in definition.services or issubclass(definition.output, Checkpoint):
-            return function
-        planned = memoized_resolutions(*(use.resolved.owner for use in step.uses))
-        return memoized_scope(planned)(function)
-
-    def _lease(self, node: Node[Any], step: Step) -> AbstractContextManager[Models]:
-        """The lease of the planned components, or of those of a checkpoint made during the run."""
-        parts: Mapping[str, Part | ResolvedPart]
-        parts = {use.name: use.resolved for use in step.uses} or node.parts()
-        return self._models.lease(
-            parts,
-            self._plan.device,
-            self._dtype,
-            self._report,
-            choose_actions=partial(self._replanner.actions_before, self._positions[step.node]),
-        )
-
-    def _prefetch_function(self, step: Step) -> Callable[[], object] | None:
-        """A function that starts to read the files that the plan reads ahead during the step."""
-        if not step.prefetch:
-            return None
-        readings = [
-            PrefetchRequest(
-                self._files[component.key],
-                partial(
-                    self._emitter.emit, events.Prefetched, component.name, component.file_bytes
-                ),
-            )
-            for component in step.prefetch
-        ]
-        return partial(self._prefetcher.read, readings)
 
     def _make_progress(self, name: str) -> Progress:
         def progress(
@@ -287,13 +197,6 @@ class StepRunner:
             altered=self._results.alterations_by_name({node: names[node] for node in graph.nodes}),
         )
         return record.to_text()
-
-    def _report(self, happened: str, **details: Any) -> None:
-        if happened == "loaded":
-            self.loads += 1
-            self.bytes_loaded += details["file_bytes"]
-        kinds = {"loaded": events.Loaded, "evicted": events.Evicted, "moved": events.Moved}
-        self._emitter.emit(partial(kinds[happened], **details))
 
 
 def _check_output(node: Node[Any], value: Any) -> Any:

@@ -14,6 +14,7 @@ from .dag import (
 )
 from .definition import EXISTING
 from .existing_files import all_target_files, existing_rule, find_refused_files
+from .frame_series import find_frame_nodes
 from .node import In, Node, Progress, SourceFile, SourceFolder, TargetFile, ancestry
 from .node_files import missing_file, missing_sources, source_files, source_folders, target_files
 from .node_index import node_modules
@@ -66,6 +67,7 @@ __all__ = [
     "describe_kind",
     "describe_value",
     "existing_rule",
+    "find_frame_nodes",
     "find_refused_files",
     "has_computed_checkpoint",
     "installed_registry",

@@ -40,6 +40,22 @@ def find_frame_problems(nodes: Iterable[Node[Any]]) -> Iterator[tuple[Node[Any],
             yield node, Problem("", found_value, wanted, type(source).scatter_advice)
 
 
+def find_frame_nodes(nodes: Iterable[Node[Any]]) -> set[Node[Any]]:
+    """The nodes that have a result for each frame of a video.
+
+    Args:
+        nodes: The nodes of a graph, each after those that it reads.
+    """
+    found: set[Node[Any]] = set()
+    for node in nodes:
+        cls = type(node)
+        if cls.scatters or (
+            found and not cls.gathers and any(child in found for _, child in node.wires)
+        ):
+            found.add(node)
+    return found
+
+
 def _find_unequal(
     node: Node[Any], sources: Mapping[Node[Any], str]
 ) -> Iterator[tuple[Node[Any], Problem]]:

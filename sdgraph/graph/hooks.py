@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sdgraph.errors import Problem
 
@@ -51,6 +51,27 @@ class NodeHooks:
         disk.
         """
         yield from ()
+
+    def run_stage(self, name: str, models: Any, arguments: Mapping[str, Any]) -> bytes:
+        """Makes the result of a stage that runs alone, bit for bit as `run` would make it.
+
+        Args:
+            name: The name of the stage.
+            models: The components of the stage, loaded, by the names of `parts`.
+            arguments: The values of all ports by name; None for a node that the stage does not
+                read, which has not run yet.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how it makes its {name}")
+
+    def stage_memory(self, name: str, sizes: Mapping[str, int], dtype: str) -> int:
+        """An estimate of the bytes that a stage takes on the device besides its components.
+
+        Args:
+            name: The name of the stage.
+            sizes: The bytes of each of its components on the device, by the names of `parts`.
+            dtype: The dtype that the run computes in, such as "float16".
+        """
+        return 0
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size of the picture it makes from one of the given size, both as (width, height).

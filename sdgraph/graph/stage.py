@@ -1,7 +1,8 @@
 """Parts of a node's work whose results are remembered separately.
 
 A new seed changes a picture but not the embedding of its prompt, so the text encoder does not have
-to run again, nor to be loaded.
+to run again, nor to be loaded. Where memory is short, the plan has the embedding made first and
+alone: then the text encoder and the other components are never in memory at once.
 """
 
 from __future__ import annotations
@@ -23,3 +24,5 @@ class Stage:
     """The components, by name, that nothing else of the node's work needs."""
     reads: tuple[Any, ...] = field(default=(), hash=False)
     """Further values that its result depends on, and nodes on whose results it depends."""
+    runs_alone: bool = False
+    """Whether `Node.run_stage` makes its result with no other components than `parts`."""

@@ -18,6 +18,8 @@ class NodeSpan:
     """None while it runs, or if the run was killed."""
     failed: bool = False
     file: str | None = None
+    is_stage: bool = False
+    """Whether it is a part of a node's work that ran by itself, before the node."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,11 @@ class RunSummary:
     @property
     def ran(self) -> int:
         """How many nodes ran to their end."""
-        return sum(span.ended is not None and not span.failed for span in self.spans.values())
+        nodes = [span for span in self.spans.values() if not span.is_stage]
+        return sum(span.ended is not None and not span.failed for span in nodes)
+
+    def _running_stages(self) -> list[NodeSpan]:
+        return [span for span in self.spans.values() if span.is_stage and span.ended is None]
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Adds an event as data; of events that the summary has no use for, it takes the time."""
@@ -71,7 +77,14 @@ class RunSummary:
                 self.spans[name] = NodeSpan(name, event["type"], at)
             case {"event": "node_finished", "node": name} if name in self.spans:
                 self.spans[name].ended, self.spans[name].file = at, event["file"]
+            case {"event": "stage_started", "node": node, "stage": stage}:
+                name = f"{node}: {stage}"
+                self.spans[name] = NodeSpan(name, stage, at, is_stage=True)
+            case {"event": "stage_finished", "node": node, "stage": stage}:
+                self.spans[f"{node}: {stage}"].ended = at
             case {"event": "node_failed", "node": name}:
+                for stage_span in self._running_stages():
+                    stage_span.ended, stage_span.failed = at, True
                 span = self.spans.setdefault(name, NodeSpan(name, "", at))
                 span.ended, span.failed = at, True
                 self.error = f"{name}: {event['message']}"
@@ -87,7 +100,7 @@ class RunSummary:
         running = [
             span.name
             for span in self.spans.values()
-            if span.ended is None and span.name in self.models
+            if span.ended is None and (span.is_stage or span.name in self.models)
         ]
         seconds = round(event["seconds"], 4)
         self.loads.append(

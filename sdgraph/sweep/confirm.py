@@ -47,10 +47,12 @@ class SweepConfirmation:
         """Receives an event of the run; raises KeyboardInterrupt if the answer is no."""
         if self._has_decided:
             return
-        if isinstance(event, events.NodeStarted) and self._began is None:
+        if isinstance(event, events.NodeStarted | events.StageStarted) and self._began is None:
             self._began = event.at
         elif isinstance(event, events.Loaded):
             self._loading += event.seconds
+        elif isinstance(event, events.StageFinished):
+            self._loading = 0.0  # not in the seconds of a node
         elif isinstance(event, events.NodeFinished):
             self._count_finished(event)
         due = not self._first or (self._began is not None and event.at - self._began > WAIT_SECONDS)

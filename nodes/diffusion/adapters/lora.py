@@ -113,6 +113,22 @@ def _quantization_problem(shapes: TensorShapes, checkpoint: Checkpoint, family: 
     return ""
 
 
+def changes_text_encoders(loras: Sequence[Lora], family: ModelFamily) -> bool:
+    """Whether an adapter changes a text encoder, or may do so because its file is not here."""
+    encoders = {encoder.name for encoder in family.text_encoders}
+    for lora in loras:
+        try:
+            shapes = resolve(lora).lora_shapes if lora.scale else {}
+        except CheckpointError:  # a problem of the node
+            return True
+        if shapes is None:
+            return True
+        owners = (owner for _, _, owner in owned_layers(shapes, family))
+        if any(owner is not None and owner.component in encoders for owner in owners):
+            return True
+    return False
+
+
 @contextmanager
 def apply_loras(
     pipe: Any, loras: Sequence[Lora], models: Mapping[str, Any], family: ModelFamily

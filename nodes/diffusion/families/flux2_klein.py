@@ -86,6 +86,8 @@ FLUX2_KLEIN_KV = replace(
     class_names=("Flux2KleinKV",),
     name_hint="flux.2-klein-9b-kv|klein-9b-kv",
     pipelines={"text-to-image": "Flux2KleinKVPipeline", "edit": "Flux2KleinKVPipeline"},
+    # Its own pipeline, which has the same function, cannot be made without a transformer.
+    prompt_encoding=replace(FLUX2_KLEIN.prompt_encoding, encode_prompt_of="Flux2KleinPipeline"),
     # Its pipeline reads the pictures that are edited in the first step alone.
     guidance=Guidance(argument="", scale=0.0),
     caches=dict.fromkeys(("pyramid-attention", "fastercache"), ("text-to-image", "edit")),

@@ -78,6 +78,8 @@ Z_IMAGE = ModelFamily(
         results=("prompt_embeds", "negative_prompt_embeds"),
         as_lists=True,
         options={"max_sequence_length": _MAX_TOKENS},
+        # Its others have the same function, and some cannot be made without all networks.
+        encode_prompt_of="ZImagePipeline",
     ),
     # Its pipelines add the scale to that of the prompt alone: 0 is no guidance.
     guidance=Guidance(scale=5.0, none_up_to=0.0),

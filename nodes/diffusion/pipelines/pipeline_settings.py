@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from functools import cache, partial
-from inspect import signature
+from inspect import Parameter, signature
+from types import SimpleNamespace
 from typing import Any
 
 from sdgraph.graph import Progress
@@ -47,6 +48,40 @@ def make_pipeline(
         pipe = cls(**{**settings, **dict.fromkeys(family.components), **components})
     add_missing_settings(getattr(pipe, family.denoiser.name), family.missing_settings)
     pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def make_text_pipeline(
+    family: ModelFamily,
+    task: Task,
+    checkpoint: Checkpoint,
+    components: Mapping[str, Any],
+    *,
+    class_name: str = "",
+) -> Any:
+    """A pipeline that only embeds prompts, with nothing but text encoders and tokenizers.
+
+    Args:
+        family: The checkpoint's family.
+        task: What the whole pipeline does.
+        checkpoint: The checkpoint, whose index has settings of the pipeline.
+        components: The loaded text encoders and what belongs to them.
+        class_name: The whole pipeline's class in diffusers; that of the task if it is not given.
+
+    Raises:
+        InvalidValueError: A package that the pipeline imports is not installed.
+    """
+    import diffusers
+
+    compatibility.refuse_missing_packages(task, family)
+    name = family.prompt_encoding.encode_prompt_of or class_name or family.pipelines[task]
+    with quiet_libraries():
+        cls = getattr(diffusers, name)
+        settings = pipeline_settings(cls, checkpoint, family)
+        pipe = cls(**{**dict.fromkeys(_required(cls)), **settings, **components})
+    # Without T5 that of Stable Diffusion 3 reads the width of its embeddings there.
+    config = SimpleNamespace(**family.denoiser_config(checkpoint))
+    setattr(pipe, family.denoiser.name, SimpleNamespace(config=config))
     return pipe
 
 
@@ -147,3 +182,13 @@ class _ReportingBar:
 def _parameters(function: Callable[..., object]) -> Container[str]:
     """The names of the parameters of a function, or of a pipeline's class."""
     return frozenset(signature(function).parameters)
+
+
+@cache
+def _required(pipeline: type) -> tuple[str, ...]:
+    """The names of the parameters of a pipeline's class that have no default."""
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    parameters = signature(pipeline).parameters.items()
+    return tuple(
+        name for name, each in parameters if each.default is Parameter.empty and each.kind in named
+    )

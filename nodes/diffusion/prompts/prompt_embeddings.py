@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -32,8 +32,8 @@ def with_encoding_for(family: ModelFamily, checkpoint: Checkpoint) -> ModelFamil
 
 
 def embedding_stage(
-    prompt: str,
-    negative: str,
+    prompt: object,
+    negative: object,
     checkpoint: Checkpoint,
     family: ModelFamily,
     *,
@@ -41,31 +41,36 @@ def embedding_stage(
     pictures: Sequence[object] = (),
     stage: str = STAGE,
     prefix: str = "",
+    kernels: str | None = None,
 ) -> Stage:
     """The stage that embeds a prompt, and with guidance the negative prompt.
 
     Args:
-        prompt: The prompt.
-        negative: The negative prompt.
+        prompt: The prompt, or the node that makes it.
+        negative: The negative prompt, or the node that makes it.
         checkpoint: The checkpoint of the text encoders.
         family: Its family. Others may embed prompts in another way by the same text encoders.
         guided: Whether classifier-free guidance uses the negative prompt.
         pictures: The values and nodes of the pictures that the text encoders read, if any.
         stage: The name of the stage.
         prefix: What the names of the checkpoint's components begin with among those of the node.
+        kernels: The name of torch's kernels for attention; None for those that torch chooses.
     """
+    texts = {"prompt": prompt, "negative": negative if guided else ""}
     inputs = {
         "version": _STAGE_VERSION,
-        "prompt": prompt,
-        "negative": negative if guided else "",
+        **{name: text if isinstance(text, str) else None for name, text in texts.items()},
         "guided": guided,
         "encoding": with_encoding_for(family, checkpoint).prompt_encoding.identity,
         ZERO_EMPTY_PROMPT: (resolve(checkpoint).index or {}).get(ZERO_EMPTY_PROMPT),
     }
     if checkpoint.clip_skip is not None:
         inputs["clip_skip"] = checkpoint.clip_skip
+    if kernels is not None:
+        inputs["kernels"] = kernels
     parts = tuple(f"{prefix}{name}" for name in family.text_components_of(checkpoint))
-    return Stage(stage, inputs, parts, tuple(pictures))
+    wired = [text for text in texts.values() if not isinstance(text, str)]
+    return Stage(stage, inputs, parts, (*wired, *pictures), runs_alone=True)
 
 
 def embed_prompts(
@@ -105,34 +110,56 @@ def embed_prompts(
     from safetensors.torch import load
 
     encode = partial(
-        _embeddings,
+        embedding_bytes,
         pipe,
         family,
         models.device,
         prompt,
         negative,
-        vectors or {},
         guided=guided,
+        vectors=vectors,
         clip_skip=clip_skip,
         pictures=pictures,
     )
-    encoding = family.prompt_encoding
-    remembered = load(
-        models.recall(stage, lambda: _as_bytes(lambda: encoding.without_padding(encode())))
-    )
-    return encoding.as_arguments(
+    remembered = load(models.recall(stage, encode))
+    return family.prompt_encoding.as_arguments(
         {name: tensor.to(models.device) for name, tensor in remembered.items()}
     )
 
 
-def _as_bytes(encode: Callable[[], Mapping[str, Any]]) -> bytes:
-    """The tensors that a function returns by name, as the bytes of a safetensors file."""
+def embedding_bytes(
+    pipe: Any,
+    family: ModelFamily,
+    device: str,
+    prompt: str,
+    negative: str,
+    *,
+    guided: bool,
+    vectors: Mapping[str, Vectors] | None = None,
+    clip_skip: int | None = None,
+    pictures: Any = None,
+) -> bytes:
+    """The embeddings of two prompts by name, as the bytes of a safetensors file.
+
+    The arguments are those of `embed_prompts`, with the device to compute on.
+    """
     import torch
     from safetensors.torch import save
 
     with torch.no_grad(), quiet_libraries():
-        tensors = encode()
-    data: bytes = save({name: each.cpu().contiguous() for name, each in tensors.items()})
+        tensors = _embeddings(
+            pipe,
+            family,
+            device,
+            prompt,
+            negative,
+            vectors or {},
+            guided=guided,
+            clip_skip=clip_skip,
+            pictures=pictures,
+        )
+    kept = family.prompt_encoding.without_padding(tensors)
+    data: bytes = save({name: each.cpu().contiguous() for name, each in kept.items()})
     return data
 
 

@@ -256,6 +256,32 @@ def apply_tuning(
         yield
 
 
+def chosen_kernels(tuning: Knobs) -> str | None:
+    """The name of torch's kernels for attention, which text encoders use too; None for any."""
+    backend = tuning.get("attention")
+    return backend if backend is not None and _KERNELS.get(backend) else None
+
+
+@contextmanager
+def apply_kernels(tuning: Knobs, device: str) -> Iterator[None]:
+    """Has torch use the kernels for attention that settings name, if they name any.
+
+    Args:
+        tuning: The settings.
+        device: The device, such as "cuda".
+
+    Raises:
+        InvalidValueError: The device does not have the kernels.
+    """
+    name = chosen_kernels(tuning)
+    if name is None:
+        yield
+        return
+    _refuse_device(name, device)
+    with _use_kernels(_KERNELS[name]):
+        yield
+
+
 def _networks(pipe: Any, family: ModelFamily) -> list[Any]:
     """The modules that run once per step."""
     modules = (getattr(pipe, name, None) for name in (*_denoisers(pipe, family), CONTROLNET))
@@ -283,11 +309,7 @@ def _decode_in_parts(decoder: Any, mode: str) -> Iterator[None]:
 
 @contextmanager
 def _use_attention(pipe: Any, backend: str, device: str, family: ModelFamily) -> Iterator[None]:
-    if backend in _CUDA_ONLY and not device.startswith("cuda"):
-        found = f"attention: {backend} on {device}"
-        raise InvalidValueError(
-            Problem("tuning", found, "cuda", "leave it out, or attention: native")
-        )
+    _refuse_device(backend, device)
     if backend in _KERNELS:
         with _use_kernels(_KERNELS[backend]):
             yield
@@ -307,6 +329,15 @@ def _use_attention(pipe: Any, backend: str, device: str, family: ModelFamily) ->
     finally:
         for module, processor in processors:
             module.set_processor(processor)
+
+
+def _refuse_device(backend: str, device: str) -> None:
+    """Raises InvalidValueError for an attention kernel that a device does not have."""
+    if backend in _CUDA_ONLY and not device.startswith("cuda"):
+        found = f"attention: {backend} on {device}"
+        raise InvalidValueError(
+            Problem("tuning", found, "cuda", "leave it out, or attention: native")
+        )
 
 
 @contextmanager

@@ -108,11 +108,17 @@ def test_variants_of_a_run_that_remembers_nothing_encode_a_prompt_once(
     assert sorted(encoded) == ["a", "b"]
 
 
-def test_a_prompt_that_a_node_makes_is_read_by_the_encoder() -> None:
-    node = Text2Image(prompt=toys.Text(text="a red star"), steps=2)
-    value, plan, loaded = run_and_plan(node, Store())
-    assert encoders(loaded) and not plan.steps[-1].stages
+def test_a_prompt_that_a_node_makes_is_embedded_once_as_long_as_the_node_is_the_same() -> None:
+    node, store = Text2Image(prompt=toys.Text(text="a red star"), steps=2), Store()
+    value, _, loaded = run_and_plan(node, store)
+    assert encoders(loaded)
     assert value == run_and_plan(Text2Image(prompt="a red star", steps=2), None)[0]
+    changed = node.replace(seed=1)
+    value, plan, loaded = run_and_plan(changed, store)
+    assert plan.steps[-1].stages[0].remembered is not None and not encoders(loaded)
+    assert value == run_and_plan(changed, None)[0]
+    other = node.replace(prompt=toys.Text(text="a blue ring"))
+    assert encoders(run_and_plan(other, store)[2])
 
 
 def test_a_damaged_embedding_is_computed_again(tmp_path: Path) -> None:
