@@ -16,7 +16,7 @@ from sdgraph.nodes.diffusion.pipelines.video_conditions import frames_to_paint
 from sdgraph.nodes.image.known_size import known_size
 from sdgraph.values import Checkpoint, Image, Video
 
-from .families import Task, family_of
+from .families import FAMILIES, ModelFamily, PipelineOption, Task, family_of
 from .video_node import VideoOfAnyLength
 
 if TYPE_CHECKING:
@@ -26,14 +26,16 @@ __all__ = ["Image2Video"]
 
 
 class Image2Video(VideoOfAnyLength):
-    """A video that begins with a picture (Wan; LTX-Video; HunyuanVideo).
+    """A video that begins with a picture (Wan; LTX-Video; HunyuanVideo; Stable Video Diffusion).
 
     Without `width` and `height` it has the shape of the picture and about as many pixels as the
     checkpoint's native size. A picture of another shape is stretched to it. Its length is
     `frames`, or about `seconds` × `fps` + 1, as the checkpoint can make it.
     """
 
-    prompt: In[str] = Field(default="", description="what the video shows")
+    prompt: In[str] = Field(
+        default="", description="what the video shows; Stable Video Diffusion reads none"
+    )
     image: In[Image] = Field(description="the first frame")
     last: In[Image] | None = Field(default=None, description="the last frame")
     between: Sequence[In[Image]] = Field(
@@ -41,6 +43,31 @@ class Image2Video(VideoOfAnyLength):
     )
     at: Sequence[int] = Field(
         default=(), description="the number of each frame of `between`; the first frame is 0"
+    )
+    motion_bucket_id: int | None = Field(
+        default=None,
+        ge=0,
+        le=1023,
+        description="how much moves (Stable Video Diffusion); 127",
+    )
+    noise_aug_strength: float | None = Field(
+        default=None,
+        ge=0,
+        le=10,
+        description="noise that is added to the picture (Stable Video Diffusion); 0.02",
+    )
+    min_guidance: float | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="guidance of the first frame, which grows to that of the last "
+        "(Stable Video Diffusion); 1",
+    )
+    decode_chunk_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="frames decoded at once (Stable Video Diffusion): fewer take less memory; all",
     )
     checkpoint: In[Checkpoint] = Field(
         description="an image-to-video checkpoint, such as Lightricks/LTX-Video"
@@ -83,11 +110,38 @@ class Image2Video(VideoOfAnyLength):
     def chosen_size(self) -> tuple[int, int] | None:
         return known_size(self)
 
+    def chosen_fields(self) -> Mapping[str, object]:
+        chosen = dict(super().chosen_fields())
+        for name, option in self.settings.options.items():
+            if option.default is not None and getattr(self, name) is None:
+                chosen[name] = option.default
+        return chosen
+
+    def decoded_at_once(self) -> int | None:
+        return self.decode_chunk_size
+
+    def low_memory_variants(self) -> Iterator[tuple[str, Self]]:
+        """Decodes few frames at a time, besides the variants of all diffusion nodes."""
+        name = "decode_chunk_size"
+        if name in self.settings.options and (self.decode_chunk_size or self.batch_size()) > 1:
+            yield "one frame is decoded at a time", self.replace(**{name: 1})
+        yield from super().low_memory_variants()
+
+    def _option_problems(self, checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Problem]:
+        """The problems of fields that the pipeline of a checkpoint does not read."""
+        for name in sorted(_OPTIONS - self.settings.options.keys()):
+            if (value := getattr(self, name)) is not None:
+                found = f"{value:g} for {checkpoint.source}, a {family.label} checkpoint"
+                readers = [each.label for each in FAMILIES if name in _options_of(each)]
+                wanted = f"none: only {' and '.join(readers)} reads it"
+                yield Problem(name, found, wanted, "leave it out")
+
     def check(self) -> Iterator[Problem]:
         yield from super().check()
         family = family_of(self.checkpoint) if isinstance(self.checkpoint, Checkpoint) else None
         if family is None or family.video is None:
             return
+        yield from self._option_problems(self.checkpoint, family)
         count = self.batch_size()
         if self.last is not None and count == 1:
             least = 1 + self.settings.frame_step
@@ -144,8 +198,19 @@ class Image2Video(VideoOfAnyLength):
             num_frames=self.batch_size() + self.settings.left_out_frames,
             width=width,
             height=height,
+            **self._option_arguments(),
             **self._picture_arguments(frames, (width, height)),
         )
+
+    def _option_arguments(self) -> Mapping[str, Any]:
+        """The pipeline's arguments for fields that others do not read."""
+        options = self.settings.options.items()
+        values = {
+            option.argument or name: option.default if own is None else own
+            for name, option in options
+            for own in [getattr(self, name)]
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
     def _picture_arguments(
         self, frames: Mapping[int, PIL.Image.Image], size: tuple[int, int]
@@ -157,6 +222,14 @@ class Image2Video(VideoOfAnyLength):
         if self.task() == "image-to-video":
             return {"image": pictures[0], **self.settings.first_options}
         return self.settings.frame_arguments(frames)
+
+
+def _options_of(family: ModelFamily) -> Mapping[str, PipelineOption]:
+    return {} if family.video is None else family.video.options
+
+
+_OPTIONS = {name for family in FAMILIES for name in _options_of(family)}
+"""The fields that only the pipelines of some families read."""
 
 
 def size_like(size: tuple[int, int], area: int, multiple: int) -> tuple[int, int]:

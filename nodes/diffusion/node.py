@@ -139,8 +139,13 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
             controls=self.control_configs(),
             references=self.reference_area(),
             task=self.task(),
+            decoded=self.decoded_at_once(),
         )
         return offloaded + max(merged.held + step, merged.merging)
+
+    def decoded_at_once(self) -> int | None:
+        """How many pictures or frames are decoded at once, if it is said; None for all."""
+        return None
 
     def reference_area(self) -> int:
         """The pixels of pictures of which the denoiser gets tokens, besides those it makes."""

@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 from sdgraph.errors import Problem
 from sdgraph.graph import In
 from sdgraph.nodes.diffusion.pipelines import compatibility
+from sdgraph.nodes.diffusion.pipelines.motion_problems import motion_problems
 from sdgraph.nodes.diffusion.prompts import prompt_syntax, prompt_warnings, textual_inversion
 from sdgraph.nodes.diffusion.sampling import guidance_options
 from sdgraph.nodes.diffusion.sampling.schedulers import scheduler_warnings
@@ -79,6 +80,7 @@ def checkpoint_problems(
     yield from compatibility.package_problems(task, family)
     yield from compatibility.class_problems(checkpoint, family)
     yield from compatibility.width_problems(checkpoint, family)
+    yield from motion_problems(checkpoint, family)
     yield from compatibility.clip_skip_problems(checkpoint, family)
     yield from compatibility.purpose_problems(node.purposes, checkpoint, family)
     yield from compatibility.scheduler_problems(
@@ -117,5 +119,7 @@ def node_warnings(node: CheckedNode) -> Iterator[Problem]:
         rescale=node.guidance_rescale,
         skipped_layers=node.skip_layers,
     )
-    if node.negative_prompt and not node.is_guided:
+    if not node.family.text_encoders:
+        yield from prompt_warnings.no_words_warnings(prompts, checkpoint, node.family)
+    elif node.negative_prompt and not node.is_guided:
         yield prompt_warnings.negative_prompt_warning(checkpoint, node.family, guidance)

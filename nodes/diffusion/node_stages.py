@@ -62,13 +62,16 @@ class PromptedNode(Protocol):
 
 def prompt_stages(node: PromptedNode) -> Iterator[Stage]:
     """The embedding of a node's prompts, unless adapters change the text encoders."""
-    if node.embeddings or lora.changes_text_encoders(node.loras, node.family):
+    family = node.family
+    if not family.text_encoders:
+        return
+    if node.embeddings or lora.changes_text_encoders(node.loras, family):
         return
     yield embedding_stage(
         node.prompt,
         node.negative_prompt,
         node.known_checkpoint,
-        node.family,
+        family,
         guided=node.is_guided,
         pictures=node.prompt_pictures(),
         kernels=performance.chosen_kernels(node.tuning),

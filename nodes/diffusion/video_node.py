@@ -85,6 +85,9 @@ class VideoDiffusion(Diffusion[Video]):
         checkpoint = self.checkpoint
         if not isinstance(checkpoint, Checkpoint) or self.family.video is None:
             return
+        counts = self.frame_range()
+        if counts is not None:
+            yield from self._frame_problems(*counts)
         size, native = self.chosen_size(), self.family.native_size(checkpoint)
         if self.settings.only_size and size is not None and size != native:
             yield _size_problem(checkpoint, size, native)
@@ -93,6 +96,23 @@ class VideoDiffusion(Diffusion[Video]):
             found = f"{self.guidance_2:g} for {checkpoint.source}, which has one denoiser"
             wanted = "none: only Wan 2.2 with two transformers reads it"
             yield Problem("guidance_2", found, wanted, "leave it out, and set guidance")
+
+    def _frame_problems(self, fewest: int, count: int) -> Iterator[Problem]:
+        """The problem of more frames than the checkpoint can make.
+
+        Args:
+            fewest: The fewest frames of the video.
+            count: The most.
+        """
+        most = self.settings.max_frames
+        if most and fewest > most:
+            found = f"{count} frames"
+            wanted = f"at most {most}, for which the {self.settings.frames_by} has positions"
+            yield Problem(self.length_field(), found, wanted, "make it shorter")
+
+    def length_field(self) -> str:
+        """The field that decides on the number of frames."""
+        return "frames"
 
     def warnings(self) -> Iterator[Problem]:
         """A second scale that has no effect, besides the warnings of all diffusion nodes."""
@@ -127,6 +147,9 @@ class VideoDiffusion(Diffusion[Video]):
         Raises:
             InvalidValueError: The checkpoint cannot make the size, or the video has NaN in it.
         """
+        given = call.get("num_frames") or len(call.get("video") or ())
+        for problem in self._frame_problems(given, given):
+            raise InvalidValueError(problem)
         size, native = (call["width"], call["height"]), self.family.native_size(checkpoint)
         if self.settings.only_size and size != native:
             raise InvalidValueError(_size_problem(checkpoint, size, native))
@@ -208,6 +231,9 @@ class VideoOfAnyLength(VideoDiffusion):
         if not isinstance(self.checkpoint, Checkpoint):
             return None
         return self.batch_size(), self.batch_size()
+
+    def length_field(self) -> str:
+        return "frames" if self.seconds is None else "seconds"
 
     def batch_size(self) -> int:
         if self.frames is not None:

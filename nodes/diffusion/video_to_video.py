@@ -63,6 +63,9 @@ class Video2Video(VideoDiffusion):
         counts, most_frames = frame_counts(self.video), self.settings.most_frames
         return None if counts is None else (most_frames(counts[0]), most_frames(counts[1]))
 
+    def length_field(self) -> str:
+        return "video"
+
     def batch_size(self) -> int:
         counts = self.frame_range()
         return self.settings.frames if counts is None else counts[1]

@@ -1,7 +1,15 @@
 """The values that travel on the edges of a graph: images, masks, maps, videos, checkpoints."""
 
 from .arrays import Pixels, check_array
-from .checkpoint import COMPONENTS, DTYPE_BYTES, DTYPES, QUANTIZATIONS, Checkpoint, Lora
+from .checkpoint import (
+    COMPONENTS,
+    DTYPE_BYTES,
+    DTYPES,
+    MOTION,
+    QUANTIZATIONS,
+    Checkpoint,
+    Lora,
+)
 from .content import content_of, refuse_value, size_of
 from .frames import Series, run_per_frame
 from .image import Image, Mask
@@ -24,6 +32,7 @@ __all__ = [
     "COMPONENTS",
     "DTYPES",
     "DTYPE_BYTES",
+    "MOTION",
     "QUANTIZATIONS",
     "Checkpoint",
     "ComponentSource",

@@ -50,6 +50,12 @@ _PART_FIELDS = ("source", "revision", "variant", "dtype", "subfolder", "config")
 """The fields of a component from elsewhere; the others are those of the whole checkpoint."""
 
 
+MOTION = "motion"
+"""The name of a motion adapter (Guo et al. 2023) among the parts of a checkpoint.
+
+It has the layers by which a U-Net that was trained for pictures makes videos.
+"""
+
 COMPONENTS = (
     "vae",
     "unet",
@@ -59,8 +65,12 @@ COMPONENTS = (
     "text_encoder_2",
     "text_encoder_3",
     "image_encoder",
+    MOTION,
 )
-"""The components with weights, by diffusers' names, that a checkpoint may take from elsewhere."""
+"""The components with weights that a checkpoint may take from elsewhere, by diffusers' names.
+
+The motion adapter is none of the checkpoint's own: it is added.
+"""
 
 
 def _is_source(source: object) -> TypeGuard[str]:

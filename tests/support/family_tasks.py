@@ -83,6 +83,8 @@ _TASKS = {
 _PRECEDED_BY = {("FluxPipeline", "variation"): "FluxPriorReduxPipeline"}
 """The pipelines that come before those that make the picture of a task, and are listed for it."""
 
+_FRAMES_OF_MAPS = "no node takes a control map for each frame of a video"
+
 _REASONS = {
     "LTX2HDRPipeline": "makes pictures of high dynamic range, which no port carries",
     "LTX2VideoDiffusionDecodePipeline": "works on latents, which no port carries",
@@ -93,6 +95,9 @@ _REASONS = {
     "from image embeddings": "needs a prior that no family has",
     "ZImageOmniPipeline": "it encodes pictures in bfloat16, whatever the dtype of its VAE is",
     "layers": "makes several pictures with transparency, which no node gives",
+    "AnimateDiffControlNetPipeline": _FRAMES_OF_MAPS,
+    "AnimateDiffVideoToVideoControlNetPipeline": _FRAMES_OF_MAPS,
+    "AnimateDiffSparseControlNetPipeline": "no node takes maps for some of the frames",
 }
 """Why a task is not done, where it is not only that no family has the pipeline yet."""
 

@@ -8,7 +8,7 @@ from math import prod
 
 from sdgraph.models import TensorShapes, resolve
 from sdgraph.nodes.diffusion.families import FAMILIES, ModelFamily, labels_by_text_width
-from sdgraph.values import Checkpoint
+from sdgraph.values import MOTION, Checkpoint
 
 from . import adapter_tensors, lora_layers
 from .adapter_targets import LayerOwner, find_targets, owned_layers, owner_of
@@ -26,7 +26,8 @@ def format_problem(shapes: TensorShapes, family: ModelFamily | None) -> str:
     if all(set(layer.shapes) == {"alpha"} for layer in layers.values()):
         return "which holds no LoRA (whole weights, or something else)"
     if family is None or family.denoiser.name == "unet":
-        architecture = lora_layers.other_architecture(shapes)
+        takes_motion = family is not None and MOTION in {each.name for each in family.optional}
+        architecture = lora_layers.other_architecture(shapes, animated=takes_motion)
         if architecture and (family is not None or not _fits_some_family(layers)):
             return f"a LoRA for {architecture} (it has {next(iter(shapes))})"
     if others:

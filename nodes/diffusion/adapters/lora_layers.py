@@ -21,13 +21,14 @@ from sdgraph.errors import CheckpointError
 from sdgraph.files import FileStamp
 from sdgraph.models import resolve_part, tensor_shapes
 from sdgraph.nodes.diffusion.families import FAMILIES, TRANSFORMER_LORA_PREFIXES
-from sdgraph.values import Checkpoint, Part
+from sdgraph.values import MOTION, Checkpoint, Part
 
 from .adapter_tensors import Shape, first_match
 
+_MOTION_MODULES = r"motion_modules"
 _ARCHITECTURES = {
     r"img_mlp_fc|_mod_linear|individual_token_refiner": "HunyuanVideo",
-    r"motion_modules": "AnimateDiff",
+    _MOTION_MODULES: "AnimateDiff",
     r"lora_prior_|^prior\.": "a prior, such as Stable Cascade's",
     r"model\.layers\.\d+\.self_attn": "a language model",
 }
@@ -40,11 +41,17 @@ _FIRST_BLOCKS = re.compile(r"lora_unet_((input|output)_blocks_\d|middle_block_\d
 _OWN_BLOCKS = re.compile(r"lora_unet_((down|up)_blocks_\d|mid_block_)")
 
 
-def other_architecture(names: Iterable[str]) -> str:
-    """The network other than a U-Net that a LoRA is for, by the names of its tensors; or ""."""
+def other_architecture(names: Iterable[str], *, animated: bool = False) -> str:
+    """The network other than a U-Net that a LoRA is for, by the names of its tensors; or "".
+
+    Args:
+        names: The names.
+        animated: Whether the U-Net has motion modules, which a LoRA may be for.
+    """
     listed = tuple(names)
+    others = {key: _ARCHITECTURES[key] for key in _ARCHITECTURES if key != _MOTION_MODULES}
     return (
-        first_match(_ARCHITECTURES, listed)
+        first_match(others if animated else _ARCHITECTURES, listed)
         or transformer_label(dict.fromkeys(listed, ()))
         or first_match({r"^(?:lora_)?transformer[._]": "a diffusion transformer"}, listed)
     )
@@ -102,6 +109,8 @@ def flat_name(layer: str, blocks: int = 2) -> str:
         >>> flat_name("mid_block.attentions.0.transformer_blocks.0.attn1.processor.to_out")
         'mid_block_attentions_0_transformer_blocks_0_attn1_to_out_0'
     """
+    if _MOTION_MODULES in layer:
+        layer = re.sub(_MOTION_LAYER, lambda match: _MOTION_NAMES[match[0]], layer)
     name = layer.replace(".processor.", ".").replace(".", "_").removeprefix("text_model_")
     name = re.sub(r"_attn([12])_to_out$", r"_attn\1_to_out_0", name)
     name = re.sub(r"_self_attn_to_(q|k|v|out)$", r"_self_attn_\1_proj", name)
@@ -128,6 +137,18 @@ def flat_name(layer: str, blocks: int = 2) -> str:
         rest = re.sub(pattern, replacement, rest)
     return "_".join((*block, rest))
 
+
+_MOTION_NAMES = {
+    ".temporal_transformer.": ".",
+    ".attention_blocks.0.": ".attn1.",
+    ".attention_blocks.1.": ".attn2.",
+    ".norms.0": ".norm1",
+    ".norms.1": ".norm2",
+    ".ff_norm": ".norm3",
+}
+"""The names in files of AnimateDiff's authors, and in diffusers."""
+
+_MOTION_LAYER = "|".join(map(re.escape, _MOTION_NAMES))
 
 _OUTER_LAYERS = {
     r"^input_blocks_0_0$": "conv_in",
@@ -158,6 +179,8 @@ def network_layers(checkpoint: Checkpoint, component: str) -> Mapping[str, Shape
     try:
         part = resolve_part(Part(checkpoint, component))
         files = () if part.tensor_prefix is not None else part.files
+        if component == "unet" and MOTION in checkpoint.parts:
+            files = (*files, *resolve_part(Part(checkpoint, MOTION)).files) if files else ()
         stamps = tuple((path, FileStamp.of(path)) for path in files)
     except (CheckpointError, OSError):
         return None

@@ -8,13 +8,20 @@ from operator import methodcaller
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import newer_version_advice, resolve
-from sdgraph.values import Checkpoint
+from sdgraph.values import MOTION, Checkpoint
 
+from .animatediff import ANIMATEDIFF, ANIMATEDIFF_XL
 from .aura_flow import AURA_FLOW
 from .chroma import CHROMA
 from .cogvideox import COGVIDEOX, COGVIDEOX_FUN
 from .control_settings import ControlSettings, MapAdapterSettings, UnionSettings
-from .family_settings import FamilyVersion, OptionalComponent, TextEncoder, VideoSettings
+from .family_settings import (
+    FamilyVersion,
+    OptionalComponent,
+    PipelineOption,
+    TextEncoder,
+    VideoSettings,
+)
 from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
 from .flux2 import FLUX2
 from .flux2_klein import FLUX2_KLEIN, FLUX2_KLEIN_KV
@@ -48,6 +55,7 @@ from .sdxl import SDXL
 from .stable_diffusion import STABLE_DIFFUSION
 from .stable_diffusion_3 import STABLE_DIFFUSION_3
 from .stable_diffusion_upscaler import STABLE_DIFFUSION_UPSCALER
+from .stable_video import STABLE_VIDEO
 from .tasks import Knob, Purpose, Task
 from .text_to_video import TEXT_TO_VIDEO
 from .transformer_networks import TRANSFORMER_LORA_PREFIXES, transformer_width
@@ -60,6 +68,8 @@ FAMILIES: tuple[ModelFamily, ...] = (
     STABLE_DIFFUSION,
     SDXL,
     TEXT_TO_VIDEO,
+    ANIMATEDIFF,
+    ANIMATEDIFF_XL,
     INSTRUCT_PIX2PIX_XL,
     INSTRUCT_PIX2PIX,
     LATENT_CONSISTENCY,
@@ -94,8 +104,12 @@ FAMILIES: tuple[ModelFamily, ...] = (
     HUNYUAN_VIDEO_IMAGE,
     HUNYUAN_VIDEO,
     HUNYUAN_VIDEO_15,
+    STABLE_VIDEO,
 )
 """All families; the first is assumed for a checkpoint whose name gives no hint."""
+
+_ANIMATED = tuple(family for family in FAMILIES if family.animates)
+"""The families of checkpoints with a motion adapter."""
 
 CONTROLNET = "controlnet"
 """The pipelines' argument for ControlNets."""
@@ -121,8 +135,26 @@ invisible-watermark is installed, so that the pixels would depend on what else i
 
 
 def pipeline_class_of(checkpoint: Checkpoint) -> str:
-    """The pipeline class in a checkpoint's index, "" if it has none or is not on this disk."""
-    return str((resolve(checkpoint).index or {}).get("_class_name") or "")
+    """The pipeline class in a checkpoint's index, "" if it has none or is not on this disk.
+
+    With a motion adapter it is the one that animates pictures of the checkpoint.
+
+    Raises:
+        CheckpointError: It has a motion adapter, and its family takes none.
+    """
+    class_name = str((resolve(checkpoint).index or {}).get("_class_name") or "")
+    family = _family_by_class(class_name) if MOTION in checkpoint.parts else None
+    if family is None:
+        return class_name
+    if family in _ANIMATED:
+        return class_name
+    for animated in _ANIMATED:
+        if animated.animates == family.label:
+            return animated.pipelines["text-to-video"]
+    found = f"a motion adapter for {family.label}"
+    labels = " or ".join(animated.animates for animated in _ANIMATED)
+    wanted = f"a checkpoint of {labels}, whose pictures it makes move"
+    raise CheckpointError(Problem(checkpoint.source, found, wanted, "leave `motion` out"))
 
 
 def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
@@ -134,7 +166,7 @@ def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
     index = resolve(checkpoint).index
     if index is None:
         return None
-    class_name = str(index.get("_class_name") or "")
+    class_name = pipeline_class_of(checkpoint)
     family = _family_by_class(class_name)
     if family is None:
         single_file = resolve(checkpoint).single_file
@@ -190,6 +222,8 @@ def likely_family(checkpoint: Checkpoint, task: Task | None = None) -> ModelFami
     if family is not None:
         return family
     candidates = families_for(task) if task else FAMILIES
+    if MOTION in checkpoint.parts:
+        return ANIMATEDIFF_XL if SDXL.name_hint in checkpoint.source.lower() else ANIMATEDIFF
     # Of equal hints the first one counts, as of none.
     return max(candidates, key=methodcaller("hints_at", checkpoint.source))
 
@@ -245,6 +279,7 @@ __all__ = [
     "MapAdapterSettings",
     "ModelFamily",
     "OptionalComponent",
+    "PipelineOption",
     "Purpose",
     "Task",
     "TextEncoder",

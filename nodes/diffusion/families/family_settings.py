@@ -153,12 +153,27 @@ class VideoControlSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PipelineOption:
+    """A field of nodes that only the pipelines of some families read.
+
+    Args:
+        argument: The pipelines' argument; "" for the name of the field.
+        default: The usual value; None leaves it to the pipeline.
+    """
+
+    argument: str = ""
+    default: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class VideoSettings:
     """The videos that a family's pipelines make.
 
     Args:
         frames: The usual number of frames.
         frame_step: The number of frames is a multiple of it, plus 1; 1 for any number.
+        max_frames: The largest number of frames; 0 for any number.
+        frames_by: What has places for so many frames, for messages.
         latent_step: How many frames each frame of latents stands for, besides the first; 0 for
             `frame_step`.
         fps: The usual number of frames per second.
@@ -170,6 +185,7 @@ class VideoSettings:
             pictures by the numbers of their frames.
         left_out_frames: How many more frames the pipeline makes than it returns.
         first_options: Further arguments of the pipeline for "image-to-video".
+        options: The fields of nodes for videos that its pipelines read and others do not.
         takes_frames_between: Whether it takes frames between the first and the last.
         picture_step: In how many frames there is one place for a picture, besides the first.
         video_arguments: The arguments of the pipeline for "video-to-video", by the frames of the
@@ -179,6 +195,8 @@ class VideoSettings:
 
     frames: int = 16
     frame_step: int = 1
+    max_frames: int = 0
+    frames_by: str = ""
     latent_step: int = 0
     fps: float = 8.0
     size: tuple[int, int] | None = None
@@ -188,6 +206,7 @@ class VideoSettings:
     frame_arguments: Callable[[Mapping[int, Any]], Mapping[str, Any]] = _first_and_last
     left_out_frames: int = 0
     first_options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, PipelineOption] = field(default_factory=dict)
     takes_frames_between: bool = False
     picture_step: int = 1
     video_arguments: Callable[[Sequence[Any], float], Mapping[str, Any]] = _video_and_strength

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sdgraph.models import resolve
-from sdgraph.values import Checkpoint
+from sdgraph.values import MOTION, Checkpoint
 
 from .control_settings import UNET_CONTROL, ControlSettings
 from .family_settings import (
@@ -56,6 +56,7 @@ class ModelFamily:
         name_hint: A text in the names of its checkpoints, in lower case, by which one that is not
             on this disk yet is recognised; further texts follow after a "|".
         pipelines: The class in diffusers for each task that the family can do.
+        animates: The label of the family whose checkpoints it runs with a motion adapter.
         fitting_tasks: Which of the tasks a checkpoint can do, by its index and the config of its
             denoiser; None if all checkpoints can do all of them.
         examples: For tasks that only some checkpoints can do, the name of one that can.
@@ -70,6 +71,8 @@ class ModelFamily:
         decoder: The network that decodes latents to pictures.
         text_encoders: The text encoders, in the order in which their features are joined.
         optional: The components that only some checkpoints have.
+        join_components: Makes the components of a pipeline from those that were loaded, where they
+            are not the same.
         prompt_encoding: How the pipelines embed prompts.
         guidance: How strongly the pipelines follow the prompt.
         steps: The usual number of denoising steps.
@@ -118,6 +121,7 @@ class ModelFamily:
     pipeline_by_config: Callable[[Config], str] | None = None
     name_hint: str = ""
     pipelines: Mapping[Task, str]
+    animates: str = ""
     fitting_tasks: Callable[[Config, Config], Collection[Task]] | None = None
     examples: Mapping[Task, str] = field(default_factory=dict)
     packages: Mapping[Task, tuple[str, ...]] = field(default_factory=dict)
@@ -128,6 +132,7 @@ class ModelFamily:
     decoder: Decoder = AUTOENCODER
     text_encoders: tuple[TextEncoder, ...] = (TextEncoder(),)
     optional: tuple[OptionalComponent, ...] = ()
+    join_components: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
     prompt_encoding: PromptEncoding = CLIP_ENCODING
     guidance: Guidance = field(default_factory=Guidance)
     steps: int = 50
@@ -222,7 +227,9 @@ class ModelFamily:
         names = [name for name in self.components if name not in left_out]
         present = resolve(checkpoint).components if self.optional else None
         for component in self.optional:
-            if component.name in (present or ()) and task in (component.tasks or (task,)):
+            if component.name in (present or checkpoint.parts) and task in (
+                component.tasks or (task,)
+            ):
                 names.append(component.name)
         return tuple(names)
 
@@ -273,7 +280,12 @@ class ModelFamily:
 
     def denoiser_config(self, checkpoint: Checkpoint) -> Config:
         """The denoiser's config, {} if it is not on this disk."""
-        return resolve(checkpoint).config(self.denoiser.name) or {}
+        config = resolve(checkpoint).config(self.denoiser.name) or {}
+        if config and MOTION in checkpoint.parts:
+            motion = resolve(checkpoint).config(MOTION) or {}
+            own = {name: motion[name] for name in motion if name.startswith("motion_")}
+            return {**config, **own}
+        return config
 
     def decoder_config(self, checkpoint: Checkpoint) -> Config:
         """The decoder's config, {} if it is not on this disk."""

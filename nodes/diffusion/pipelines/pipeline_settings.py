@@ -45,7 +45,8 @@ def make_pipeline(
     settings = pipeline_settings(cls, checkpoint, family)
     # Text encoders are not loaded if the embeddings are in the cache.
     with quiet_libraries():
-        pipe = cls(**{**settings, **dict.fromkeys(family.components), **components})
+        joined = family.join_components(components)
+        pipe = cls(**{**settings, **dict.fromkeys(family.components), **joined})
     add_missing_settings(getattr(pipe, family.denoiser.name), family.missing_settings)
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -107,6 +107,8 @@ def embed_prompts(
         Embeddings of 1 × tokens × width and, if the family has them, pooled embeddings of
         1 × width, on the pipeline's device.
     """
+    if not family.text_encoders:
+        return {}
     from safetensors.torch import load
 
     encode = partial(

@@ -33,6 +33,23 @@ def wording_warnings(
         yield from vocabulary.word_warnings(prompts, checkpoint, tokenizer, own_words)
 
 
+def no_words_warnings(
+    prompts: Mapping[str, object], checkpoint: Checkpoint, family: ModelFamily
+) -> Iterator[Problem]:
+    """Warnings of prompts for a checkpoint without a text encoder.
+
+    Args:
+        prompts: Prompts by the names of their fields.
+        checkpoint: The checkpoint.
+        family: Its family.
+    """
+    for name, text in prompts.items():
+        if text != "":
+            found = f"one for {checkpoint.source}, which has no effect"
+            wanted = f"none: {family.label} reads a picture and no words"
+            yield Problem(name, found, wanted, "leave it out")
+
+
 def negative_prompt_warning(
     checkpoint: Checkpoint, family: ModelFamily, guidance: float
 ) -> Problem:

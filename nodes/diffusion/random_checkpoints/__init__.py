@@ -9,11 +9,18 @@ from pathlib import Path
 
 from sdgraph.models import quiet_libraries
 
-from . import audio_video_pipelines, pipelines, unet_pipelines, video_pipelines
+from . import (
+    animated_pipelines,
+    audio_video_pipelines,
+    pipelines,
+    unet_pipelines,
+    video_pipelines,
+)
 from .control_networks import CONTROL_NETWORKS
 from .map_adapters import MAP_ADAPTERS
 
 PIPELINES = {
+    **animated_pipelines.PIPELINES,
     **pipelines.PIPELINES,
     **unet_pipelines.PIPELINES,
     **video_pipelines.PIPELINES,
@@ -23,7 +30,12 @@ PIPELINES = {
 
 SEED = 0
 
-MAKERS = {**PIPELINES, **CONTROL_NETWORKS, **MAP_ADAPTERS}
+MAKERS = {
+    **PIPELINES,
+    **CONTROL_NETWORKS,
+    **MAP_ADAPTERS,
+    "motion-adapter": animated_pipelines.motion_adapter,
+}
 """What makes each checkpoint, by its name without `random/`."""
 
 

@@ -28,6 +28,7 @@ def peak_bytes(
     references: int = 0,
     cache: str | None = None,
     task: Task | None = None,
+    decoded: int | None = None,
 ) -> int:
     """The bytes that a pipeline needs at its peak: to denoise, to decode, or for its embeddings.
 
@@ -43,6 +44,7 @@ def peak_bytes(
         references: The pixels of further pictures of which the denoiser gets tokens.
         cache: The name of the cache of steps; None for none.
         task: What the pipeline has to do; None for what all of its pipelines need.
+        decoded: How many pictures are decoded at once; None for all.
     """
     scale = family.latent_scale(checkpoint)
     width, height = size or family.native_size(checkpoint)
@@ -61,6 +63,7 @@ def peak_bytes(
     connect = family.prompt_encoding.memory
     connecting = 0 if connect is None else connect(settings, 2 if guided else 1, dtype)
     settings = family.decoder_config(checkpoint)
+    images = min(images, decoded or images)
     decoding = family.decoder.memory(settings, images, area * scale**2, dtype, vae)
     return max(denoising, decoding, connecting)
 

@@ -77,11 +77,13 @@ _AUTOENCODERS = _names(
 _CONTROL_NETWORKS = _names(
     """
     ControlNetModel ControlNetUnionModel ControlNetXSAdapter CosmosControlNetModel
-    FluxControlNetModel HunyuanDiT2DControlNetModel MotionAdapter QwenImageControlNetModel
+    FluxControlNetModel HunyuanDiT2DControlNetModel QwenImageControlNetModel
     SD3ControlNetModel SanaControlNetModel SparseControlNetModel T2IAdapter
     ZImageControlNetModel
     """
 )
+
+_MOTION_ADAPTERS = _names("MotionAdapter")
 
 _TEXT_ENCODERS = _names(
     """
@@ -130,7 +132,7 @@ _PROCESSOR = re.compile(r"[A-Z]\w*(ImageProcessor|FeatureExtractor|Processor)(Fa
 _MODEL = re.compile(r"[A-Z]\w*(Model|For[A-Z]\w*|WithProjection|Encoder|Backbone)|SpeechT5HifiGan")
 """The names of the models of transformers, one of which a checkpoint of a single model may be."""
 
-_DIFFUSERS_MODELS = _DENOISERS | _AUTOENCODERS | _CONTROL_NETWORKS | _EMBEDDERS
+_DIFFUSERS_MODELS = _DENOISERS | _AUTOENCODERS | _CONTROL_NETWORKS | _MOTION_ADAPTERS | _EMBEDDERS
 
 _T5 = (r"(^|\.)wo\.",)
 _WAN = (r"(^|\.)(time_embedder|scale_shift_table|norm[123])(\.|$)",)
@@ -147,6 +149,7 @@ CLASSES: Mapping[str, Mapping[str, frozenset[str] | re.Pattern[str]]] = {
     "denoiser": {"diffusers": _DENOISERS},
     "autoencoder": {"diffusers": _AUTOENCODERS},
     "control network": {"diffusers": _CONTROL_NETWORKS},
+    "motion adapter": {"diffusers": _MOTION_ADAPTERS},
     "scheduler": {"diffusers": SCHEDULERS},
     "text encoder": {"transformers": _TEXT_ENCODERS},
     "image encoder": {"transformers": _IMAGE_ENCODERS},
@@ -167,7 +170,8 @@ _ROLES: Mapping[str, str] = {
     "movq": "autoencoder",
     "vqvae": "autoencoder",
     "controlnet": "control network",
-    "motion_adapter": "control network",
+    "motion": "motion adapter",
+    "motion_adapter": "motion adapter",
     "scheduler": "scheduler",
     "low_res_scheduler": "scheduler",
     "text_encoder": "text encoder",

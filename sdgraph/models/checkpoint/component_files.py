@@ -15,21 +15,24 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import expand_home, is_file
 from sdgraph.formatting import with_article
 from sdgraph.models.formats.config_files import read_config, read_index
-from sdgraph.models.formats.other_weights import DENOISERS, label_of_denoiser
+from sdgraph.models.formats.motion_adapter_configs import MODULE_PREFIX
+from sdgraph.models.formats.other_weights import DENOISERS, MOTION_ADAPTER, label_of_denoiser
 from sdgraph.models.formats.safetensors_files import TensorShapes, refuse_damaged, tensor_shapes
 from sdgraph.models.formats.scaled_weights import scale_problem
 from sdgraph.models.formats.single_file_kinds import UNET_PREFIX, FileKind
 from sdgraph.models.sources import hub
 from sdgraph.models.sources.model_files import USE_OF_FIELD, weights_path
-from sdgraph.values import ComponentSource
+from sdgraph.values import MOTION, ComponentSource
 
 from .component_classes import role_of
+from .control_files import motion_configs
 from .single_files import SingleFile, file_kind, refuse_other_format
 
 _PREFIXES: Mapping[str, tuple[str, ...]] = {
     "denoiser": (UNET_PREFIX, "diffusion_model."),
     "autoencoder": ("first_stage_model.", "vae."),
     "text encoder": ("cond_stage_model.", "text_encoder."),
+    "motion adapter": (MODULE_PREFIX,),
 }
 """What the names of a component's tensors may begin with in a file of its own, by its role."""
 
@@ -39,6 +42,7 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
     "vae": ("a VAE", "weights"),
     "text_encoder": ("a text encoder", "text encoders", "a language model", "weights"),
     "image_encoder": ("an image encoder", "weights"),
+    MOTION: (MOTION_ADAPTER,),
 }
 """How the labels of files begin that may be a component, by its name without a number."""
 
@@ -154,6 +158,10 @@ def _refuse_kind(checkpoint: ComponentSource, label: str) -> None:
 def _config_folder(checkpoint: ComponentSource, configs: Path) -> Path:
     """The folder with the config of the component: the one that was named, or the base's."""
     named = checkpoint.config
+    if checkpoint.component == MOTION and named is None:
+        path = component_path(checkpoint)
+        assert path is not None, "a folder and a name on the hub have configs of their own"
+        return motion_configs(checkpoint.source, path)
     folder = configs / checkpoint.component if named is None else expand_home(named)
     if named is not None and not (folder / "config.json").is_file():
         folder = folder / checkpoint.component

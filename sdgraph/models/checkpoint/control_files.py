@@ -1,4 +1,4 @@
-"""ControlNets and T2I-Adapters in one file: the folder with their config, which the header tells.
+"""Control networks and motion adapters that are one file: their config, which the header tells.
 
 A config that follows from the shapes of the tensors is written once below the home folder, from
 where it is read like any other. For a file whose header does not tell all, the user names a folder
@@ -15,6 +15,7 @@ from sdgraph.errors import CheckpointError, MediaError, Problem
 from sdgraph.files import atomic_write, expand_home, is_file, sdgraph_home, write_only_in
 from sdgraph.models.formats.control_network_configs import LDM_PREFIX, control_network_config
 from sdgraph.models.formats.map_adapter_configs import map_adapter_config
+from sdgraph.models.formats.motion_adapter_configs import motion_adapter_config
 from sdgraph.models.formats.safetensors_files import tensor_shapes
 from sdgraph.values import Checkpoint
 
@@ -50,6 +51,25 @@ def control_configs(checkpoint: Checkpoint, path: Path) -> Path:
         found = "a ControlNet or T2I-Adapter whose config its tensors do not tell"
         wanted = "one of Stable Diffusion, SDXL, FLUX.1, Qwen-Image or Z-Image, as published"
         raise CheckpointError(Problem(checkpoint.source, found, wanted, fix))
+    return _write_config(json.dumps(config, indent=1, sort_keys=True))
+
+
+def motion_configs(source: str, path: Path) -> Path:
+    """The folder with the config of a motion adapter that is one file.
+
+    Args:
+        source: Its name in messages.
+        path: Its file.
+
+    Raises:
+        CheckpointError: The header does not tell the config.
+    """
+    config = motion_adapter_config(tensor_shapes(path))
+    if config is None:
+        found = "a motion adapter without the modules of some levels"
+        fix = "copy it again, or name a folder with its config.json: {source: …, config: ./folder}"
+        wanted = "one as published for Stable Diffusion 1.x or SDXL"
+        raise CheckpointError(Problem(source, found, wanted, fix))
     return _write_config(json.dumps(config, indent=1, sort_keys=True))
 
 

@@ -20,7 +20,7 @@ from sdgraph.models.formats.config_files import read_config, read_index
 from sdgraph.models.formats.file_hashes import files_sha256
 from sdgraph.models.formats.safetensors_files import TensorShapes, tensor_shapes
 from sdgraph.models.sources.lora_files import fetch_lora
-from sdgraph.values import COMPONENTS, Checkpoint, ComponentSource, Lora, Part, content_of
+from sdgraph.values import COMPONENTS, MOTION, Checkpoint, ComponentSource, Lora, Part, content_of
 
 from . import fingerprints
 from .checkpoint_files import (
@@ -41,7 +41,7 @@ from .component_files import (
     refuse_pipeline,
 )
 from .resolved_part import PartOwner, ResolvedPart
-from .single_files import SingleFile, find_single_file, with_settings
+from .single_files import MOTION_SCHEDULER, SingleFile, find_single_file, with_settings
 from .tokenizer_files import fetch_vocabulary, find_vocabulary
 
 
@@ -90,6 +90,8 @@ class ResolvedCheckpoint:
         checkpoint = self.checkpoint
         if not isinstance(checkpoint, ComponentSource) or component_path(checkpoint) is None:
             return False
+        if checkpoint.component == MOTION:  # its header tells its config
+            return False
         return checkpoint.config is None and self._base_root is None
 
     @cached_property
@@ -125,7 +127,7 @@ class ResolvedCheckpoint:
             return
         names = [name for name, entry in (index or {}).items() if isinstance(entry, list)]
         for name in checkpoint.parts:
-            if name not in names:
+            if name not in names and name != MOTION:  # which is added
                 have = ", ".join(each for each in names if each in COMPONENTS)
                 wanted = f"one of {have}" if have else "none: it is one model, not a pipeline"
                 subject, fix = f"{checkpoint.source}: {name}", did_you_mean(name, names)
@@ -227,6 +229,8 @@ class ResolvedCheckpoint:
     def scheduler_settings(self) -> Mapping[str, Any]:
         """What the checkpoint itself says about its scheduler, over the scheduler's config."""
         settings = {} if self.single_file is None else dict(self.single_file.scheduler_settings)
+        if MOTION in self.checkpoint.parts:
+            settings |= MOTION_SCHEDULER
         if self.checkpoint.prediction_type is not None:
             settings["prediction_type"] = self.checkpoint.prediction_type
         return settings

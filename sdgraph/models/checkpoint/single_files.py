@@ -47,6 +47,15 @@ _FAMILIES = "sdgraph.nodes.diffusion.families"
 _OF_FOLDERS = ("revision", "variant", "subfolder")
 """The fields of a checkpoint that one file cannot have."""
 
+MOTION_SCHEDULER: Mapping[str, Any] = {
+    "_class_name": "DDIMScheduler",
+    "beta_schedule": "linear",
+    "clip_sample": False,
+    "steps_offset": 1,
+    "timestep_spacing": "linspace",
+}
+"""The scheduler with which motion adapters were trained, whatever that of the checkpoint is."""
+
 _NAMES = {"unet": "U-Net", "vae": "VAE", "text_encoder": "text encoder"}
 
 

@@ -45,6 +45,10 @@ CONTROL_NETWORK = "a ControlNet"
 MAP_ADAPTER = "a T2I-Adapter"
 """The label of a T2I-Adapter's file."""
 
+MOTION_ADAPTER = "an AnimateDiff motion adapter"
+"""The label of a motion adapter's file."""
+
+_MOTION = "name it in a checkpoint of Stable Diffusion or SDXL, {source: …, motion: FILE}"
 _CONTROL = "name its folder in diffusers' layout as the node's network, or its hub id"
 _PART = "it is one part: name it in a checkpoint that has the others, {source: …, PART: FILE}"
 _FAMILY = "name its folder in diffusers' layout, or its hub id"
@@ -72,7 +76,7 @@ _ADD_ONS = (
         r"|mid_block|blocks|single_blocks|x_embedder)\.|control_(layers|all_x_embedder|noise_refiner)\.",
         _CONTROL,
     ),
-    _Kind("an AnimateDiff motion adapter", r".*\.motion_modules\.", "no node takes it yet"),
+    _Kind(MOTION_ADAPTER, r".*\.motion_modules\.", _MOTION),
     _Kind(
         MAP_ADAPTER,
         r"(adapter\.)?body\.\d+\.(block1|in_conv|resnets)",

@@ -110,6 +110,14 @@ BASES = (
 )
 """The bases of checkpoints in the layout of LDM."""
 
+_STABLE_VIDEO = Base(
+    label="Stable Video Diffusion",
+    channels=8,
+    text_width=1024,
+    advice="diffusers converts no such file: name a folder in diffusers' layout, or its hub id, "
+    "such as stabilityai/stable-video-diffusion-img2vid-xt",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class FileKind:
@@ -182,7 +190,7 @@ def _checkpoint_kind(shapes: TensorShapes, metadata: Mapping[str, str]) -> FileK
     base = _base_of(channels, width, text_width, tensors)
     label = f"a checkpoint of {base.label}" if base else "a checkpoint of an unknown base"
     if _VIDEO_LAYER in shapes:
-        base, label = None, "a checkpoint of Stable Video Diffusion"
+        base, label = _STABLE_VIDEO, f"a checkpoint of {_STABLE_VIDEO.label}"
     if "edm_mean" in shapes:
         base, label = None, "a checkpoint of Playground 2.5"
     return FileKind(

@@ -134,7 +134,24 @@ def convert_tensors(module: Any, tensors: Mapping[str, Any], prefix: str) -> dic
     if class_name == "UNet2DConditionModel":  # whose function takes only names with this prefix
         bare = {f"{UNET_PREFIX}{name}": tensor for name, tensor in bare.items()}
     converted = names["checkpoint_mapping_fn"](checkpoint=bare, config=module.config)
+    if class_name == "MotionAdapter":
+        converted |= _positions(state)
     return {name: tensor for name, tensor in converted.items() if tensor is not None}
+
+
+def _positions(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The positions of frames of a motion adapter, which diffusers computes and does not read.
+
+    Args:
+        state: The module's tensors, without data.
+    """
+    from diffusers.models.embeddings import SinusoidalPositionalEmbedding
+
+    shapes = {name: tensor.shape for name, tensor in state.items() if name.endswith(".pe")}
+    return {
+        name: SinusoidalPositionalEmbedding(width, length).pe
+        for name, (_, length, width) in shapes.items()
+    }
 
 
 def _with_own_names(

@@ -34,6 +34,7 @@ USE_OF_FIELD = {
     "image_encoder": "image encoder",
     "ip_adapter": "IP-Adapter",
     "loras": "LoRA",
+    "motion": "motion adapter",
     "text_encoder": "text encoder",
     "text_encoder_2": "text encoder",
     "text_encoder_3": "text encoder",

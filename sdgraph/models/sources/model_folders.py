@@ -30,6 +30,7 @@ _USES = {
     "embedding": "embeddings embedding",
     "ControlNet": "controlnet t2i_adapter",
     "image encoder": "clip_vision",
+    "motion adapter": "animatediff_models animatediff_model",
     "IP-Adapter": "ipadapter ip-adapter ip_adapter",
     "upscaler": "upscale_models esrgan realesrgan swinir dat",
 }
