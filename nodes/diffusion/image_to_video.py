@@ -141,7 +141,7 @@ class Image2Video(VideoOfAnyLength):
         family = family_of(self.checkpoint) if isinstance(self.checkpoint, Checkpoint) else None
         if family is None or family.video is None:
             return
-        yield from self._option_problems(self.checkpoint, family)
+        yield from self._option_problems(self.known_checkpoint, family)
         count = self.batch_size()
         if self.last is not None and count == 1:
             least = 1 + self.settings.frame_step

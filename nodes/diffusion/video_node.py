@@ -29,7 +29,7 @@ _BOUNDARY = "boundary_ratio"
 class VideoDiffusion(Diffusion[Video]):
     """The base class of nodes that generate videos."""
 
-    purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-video",)
+    purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-video", "image-to-video")
 
     fps: float | None = Field(
         default=None, gt=0, le=240, description="frames per second; the checkpoint's usual"

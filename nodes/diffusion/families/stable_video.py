@@ -58,6 +58,7 @@ STABLE_VIDEO = ModelFamily(
     class_names=("StableVideoDiffusion",),
     name_hint="stable-video",
     pipelines={"image-to-video": "StableVideoDiffusionPipeline"},
+    purposes={8: "image-to-video"},
     denoiser=Denoiser(
         name="unet",
         label="U-Net",

@@ -28,7 +28,13 @@ Task = Literal[
 """
 
 Purpose = Literal[
-    "text-to-image", "depth-guided", "inpainting", "edit", "upscaling", "text-to-video"
+    "text-to-image",
+    "depth-guided",
+    "inpainting",
+    "edit",
+    "upscaling",
+    "text-to-video",
+    "image-to-video",
 ]
 """What a checkpoint was trained for; its denoiser takes other channels for each."""
 

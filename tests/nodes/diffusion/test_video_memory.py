@@ -313,3 +313,60 @@ def test_bringing_embeddings_to_the_width_of_the_denoiser(prompts: int) -> None:
     assert memory is not None
     estimated = memory({"caption_channels": 3840}, prompts, "float16")
     assert estimated == pytest.approx(measured, rel=0.15)
+
+
+AS_2D: dict[str, Any] = {
+    "block_out_channels": (320, 640, 1280, 1280),
+    "num_attention_heads": 8,
+    "cross_attention_dim": 768,
+}
+AS_XL: dict[str, Any] = {
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlockMotion", "CrossAttnDownBlockMotion", "CrossAttnDownBlockMotion"),
+    "up_block_types": ("CrossAttnUpBlockMotion", "CrossAttnUpBlockMotion", "UpBlockMotion"),
+    "transformer_layers_per_block": (1, 2, 10),
+    "num_attention_heads": (5, 10, 20),
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "use_motion_mid_block": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("label", "config"), [("AnimateDiff", AS_2D), ("AnimateDiff XL", AS_XL)], ids=short
+)
+@pytest.mark.parametrize("size", [(16, 64, 64), (8, 48, 64)], ids=str)
+def test_a_step_with_a_motion_adapter(label: str, config: Any, size: tuple[int, int, int]) -> None:
+    import diffusers
+
+    frames, height, width = size
+    module = meta_module(diffusers.UNetMotionModel, config, torch.float16)
+    words = empty(2 * frames, 77, config["cross_attention_dim"])
+    measured = peak(module, lambda: module(empty(2, 4, *size), empty(1), words))
+    memory = family_called(label).denoiser.memory
+    estimated = memory(dict(module.config), 2 * frames, height * width, "float16")
+    assert estimated == pytest.approx(measured, rel=0.05)
+
+
+@pytest.mark.parametrize("size", [(14, 72, 128), (8, 40, 64)], ids=str)
+def test_a_step_and_the_decoding_of_stable_video_diffusion(size: tuple[int, int, int]) -> None:
+    import diffusers
+
+    frames, height, width = size
+    family = family_called("Stable Video Diffusion")
+    unet = meta_module(diffusers.UNetSpatioTemporalConditionModel, {}, torch.float16).to("meta")
+    inputs = (empty(2, frames, 8, height, width), empty(1), empty(2, 1, 1024), empty(2, 3))
+
+    def step() -> None:
+        with torch.device("meta"):
+            unet(*inputs)
+
+    estimated = family.denoiser.memory(dict(unet.config), 2 * frames, height * width, "float16")
+    assert estimated == pytest.approx(peak(unet, step), rel=0.05)
+    config = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2}
+    config["down_block_types"] = ("DownEncoderBlock2D",) * 4
+    vae = meta_module(diffusers.AutoencoderKLTemporalDecoder, config, torch.float16).to("meta")
+    latents = empty(frames, 4, height, width)
+    measured = peak(vae.decoder, lambda: vae.decode(latents, num_frames=frames))
+    decoded = family.decoder.memory(dict(vae.config), frames, height * width * 64, "float16")
+    assert decoded == pytest.approx(measured, rel=0.05)

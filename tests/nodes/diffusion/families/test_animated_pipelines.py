@@ -49,7 +49,7 @@ FIELDS = {
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
 PHOTO, CLIP = Image(PIXELS[0]), Video(PIXELS, 12)
-WORDS = {"prompt": "a red star", "negative_prompt": "a blue ring"}
+WORDS: dict[str, Any] = {"prompt": "a red star", "negative_prompt": "a blue ring"}
 
 
 def session() -> Session:
