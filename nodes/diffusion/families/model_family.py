@@ -71,8 +71,7 @@ class ModelFamily:
         decoder: The network that decodes latents to pictures.
         text_encoders: The text encoders, in the order in which their features are joined.
         optional: The components that only some checkpoints have.
-        join_components: Makes the components of a pipeline from those that were loaded, where they
-            are not the same.
+        join_components: Makes the components of a pipeline from those that were loaded.
         prompt_encoding: How the pipelines embed prompts.
         guidance: How strongly the pipelines follow the prompt.
         steps: The usual number of denoising steps.
@@ -282,9 +281,8 @@ class ModelFamily:
         """The denoiser's config, {} if it is not on this disk."""
         config = resolve(checkpoint).config(self.denoiser.name) or {}
         if config and MOTION in checkpoint.parts:
-            motion = resolve(checkpoint).config(MOTION) or {}
-            own = {name: motion[name] for name in motion if name.startswith("motion_")}
-            return {**config, **own}
+            motion = (resolve(checkpoint).config(MOTION) or {}).items()
+            return {**config, **{name: n for name, n in motion if name.startswith("motion_")}}
         return config
 
     def decoder_config(self, checkpoint: Checkpoint) -> Config:
