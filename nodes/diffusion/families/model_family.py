@@ -226,7 +226,7 @@ class ModelFamily:
         names = [name for name in self.components if name not in left_out]
         present = resolve(checkpoint).components if self.optional else None
         for component in self.optional:
-            if component.name in (present or checkpoint.parts) and task in (
+            if component.name in {*(present or ()), *checkpoint.parts} and task in (
                 component.tasks or (task,)
             ):
                 names.append(component.name)

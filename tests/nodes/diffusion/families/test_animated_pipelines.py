@@ -342,3 +342,8 @@ def test_what_does_not_fit_a_motion_adapter_is_refused_before_any_load(
     assert "a whole pipeline, named as the motion" in text
     net = Checkpoint("tiny/text-to-image", motion="tiny/controlnet-edges")
     assert "a known motion adapter class" in refused_before_load(node_for(net, OVER[0][2]))
+
+
+def test_a_motion_adapter_that_is_not_here_yet_is_planned() -> None:
+    node = node_for(Checkpoint("tiny/text-to-image", motion="someone/motion"), "text-to-video")
+    assert "motion" in node.parts()
