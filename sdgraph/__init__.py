@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from .errors import (
@@ -92,16 +94,8 @@ _EXPORTS = {
 }
 """Which package defines each public name."""
 
-_PACKAGES = {name: package for package, names in _EXPORTS.items() for name in names}
-
 if not TYPE_CHECKING:  # a type checker would take any name for one that is there
-
-    def __getattr__(name: str) -> Any:
-        if name not in _PACKAGES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_PACKAGES[name]}"), name)
-        globals()[name] = value
-        return value
+    __getattr__, _ = lazy_exports(__name__, _EXPORTS)
 
     def __dir__() -> list[str]:
         return sorted([*__all__, "__version__"])

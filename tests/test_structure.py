@@ -10,11 +10,14 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import sdgraph
+import sdgraph.memory
+import sdgraph.models
 from tests.benchmarks.structure import AT_MOST, Structure, structure, table
 from tests.conftest import SLOWEST_FILES, TORCH_FOLDERS
 from tests.support.processes import forked
@@ -49,15 +52,24 @@ def test_the_public_names_are_there_and_sorted() -> None:
         sdgraph.Sesion  # type: ignore[attr-defined]  # noqa: B018 - the misspelling is the test
 
 
-def test_type_checkers_read_the_names_that_are_imported_at_first_use() -> None:
-    tree = ast.parse((ROOT / "sdgraph" / "__init__.py").read_text())
+@pytest.mark.parametrize("package", [sdgraph, sdgraph.memory, sdgraph.models])
+def test_type_checkers_read_the_names_that_are_imported_at_first_use(package: ModuleType) -> None:
+    tree = ast.parse(Path(package.__file__ or "").read_text())
+    (typed,) = (
+        node
+        for node in tree.body
+        if isinstance(node, ast.If)
+        and node.orelse == []
+        and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
     read = {
-        node.module: tuple(alias.name for alias in node.names)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.level
+        node.module: {alias.name for alias in node.names}
+        for node in typed.body
+        if isinstance(node, ast.ImportFrom)
     }
-    assert read == sdgraph._EXPORTS
-    assert sorted(name for names in read.values() for name in names) == sdgraph.__all__
+    assert read == {module: set(names) for module, names in package._EXPORTS.items()}
+    assert sorted(name for names in read.values() for name in names) == sorted(package.__all__)
+    assert all(hasattr(package, name) for name in package.__all__)
 
 
 def imported_by(code: str, *libraries: str) -> list[str]:
