@@ -24,7 +24,7 @@ def size_of_area(area: int, width: int, height: int) -> tuple[int, int]:
     return round(sides[0] / _MULTIPLE) * _MULTIPLE, round(sides[1] / _MULTIPLE) * _MULTIPLE
 
 
-class PictureReading(Protocol):
+class PictureInput(Protocol):
     """How the pipelines of a family give pictures to the text encoder."""
 
     def prepare(self, pipe: Any, pictures: Any) -> Any:

@@ -9,7 +9,7 @@ from inspect import signature
 from typing import Any
 
 from .networks import Config
-from .picture_prompts import PictureReading
+from .picture_prompts import PictureInput
 
 MASKED_EMBEDDINGS = (
     "prompt_embeds",
@@ -64,7 +64,7 @@ class PromptEncoding:
     encode_prompt_of: str = ""
     left_padding: int = 0
     memory: Callable[[Mapping[str, Any], int, str], int] | None = None
-    pictures: PictureReading | None = None
+    pictures: PictureInput | None = None
     options_by_config: Callable[[Config], Mapping[str, Any]] | None = None
 
     @property
