@@ -82,11 +82,14 @@ class NodeStarted(Event):
     Args:
         node: The name of the node in the graph.
         type: The name of its class.
+        not_kept: The reason why its result of an earlier run is not on disk, if it was left out on
+            purpose.
     """
 
     kind = "node_started"
     node: str
     type: str
+    not_kept: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class RunExplainer:
 
     def _outcome(self, node: Node[Any]) -> tuple[str, str]:
         match self._outcomes.get(self._graph.names[node]):
+            case events.NodeStarted(not_kept=reason) if reason:
+                return "ran", f"its result is not kept: {reason}"
             case events.NodeStarted():
                 return "ran", self._reason_to_run(node)
             case events.Reused(seconds=seconds):

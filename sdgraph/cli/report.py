@@ -86,6 +86,7 @@ def _loads(step: Step) -> str:
     loads += [f"({kept} in memory)"] if kept else []
     known = [f"{stage.name} remembered" for stage in step.stages if stage.remembered is not None]
     known += [f"{stage.name} made before" for stage in step.stages if stage.made_before]
+    known += [step.not_kept] if step.not_kept else []
     unknown = [f"unknown parts of {source}" for source in step.absent]
     return ", ".join(loads + unknown + known)
 

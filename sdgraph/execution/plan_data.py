@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sdgraph.errors import Problem
-from sdgraph.graph import Graph, Node, has_computed_checkpoint, parts_of
+from sdgraph.graph import Graph, Node, has_computed_checkpoint, needs_models, parts_of
 from sdgraph.memory import Action, Component, MemoryContents, MemoryLimits
 from sdgraph.models import ResolvedPart, part_warnings, resolve
 from sdgraph.store import StoredResult
@@ -82,6 +82,8 @@ class Step:
     """The stages of the node's work whose results are remembered separately."""
     stage: PlannedStage | None = field(default=None, repr=False)
     """The stage that this step makes; None if it makes the node's own result."""
+    not_kept: str = ""
+    """The reason why the result that an earlier run made was not kept on disk, if it did so."""
     alias: bytes | None = field(default=None, repr=False)
     """A second key of the result, made of all that the result is made from."""
     context: str | None = field(default=None, repr=False)
@@ -199,11 +201,6 @@ class Plan:
     def uses_models(self) -> bool:
         """Whether a step computes with models, or reuses what models computed."""
         return any(needs_models(step.node) for step in self.steps)
-
-
-def needs_models(node: Node[Any]) -> bool:
-    """Whether a node computes with models."""
-    return "models" in type(node).definition.services
 
 
 def has_known_parts(node: Node[Any]) -> bool:

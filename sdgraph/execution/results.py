@@ -5,7 +5,8 @@ For each step, in this order:
 1. `look_up` computes the key of the result. The plan has it already, unless it depends on the
    content of results that were not known then.
 2. The result is taken from the store, if the plan found it there or another run has made it since.
-3. Otherwise the node runs, and `keep` keeps its value in memory.
+3. Otherwise the node runs, and `keep` keeps its value in memory. If it takes longer to make again
+   than to keep and fetch, or is a target or made by models, it is also kept on disk.
 4. The value is remembered under the key, unless the node ran with other settings (see
    `oom_fallback`), or a file that was read has changed: then the key is wrong for it.
 5. The key gets an alias, by which the next plan finds the result without its inputs' contents.
@@ -19,13 +20,20 @@ from typing import Any
 
 from sdgraph import events
 from sdgraph.errors import SdgraphError
-from sdgraph.graph import Node, code_state, has_computed_checkpoint, source_files
+from sdgraph.graph import (
+    Node,
+    code_state,
+    has_computed_checkpoint,
+    needs_models,
+    source_files,
+)
 from sdgraph.store import (
     LostRecordError,
     MemoryResult,
     Store,
     StoredResult,
     execution_context,
+    has_cheap_content,
     result_key,
 )
 from sdgraph.values import Checkpoint, content_of
@@ -48,6 +56,8 @@ class Results:
         self.store = store
         self._emitter = emitter
         self._content_hashes: dict[Node[Any], str] = {}
+        self._remake_seconds: dict[Node[Any], float] = {}
+        """How long it takes to make again what is not on disk, of each result."""
         self._inputs_changed = False
         """Whether files or weights changed after the plan was made."""
         self._reported: set[Node[Any]] = set()
@@ -56,7 +66,7 @@ class Results:
     def take_known(self) -> dict[Node[Any], StoredResult]:
         """Removes all results and returns them, for a new plan of the rest of the run."""
         results = {
-            node: MemoryResult(value, self._content_hash(node))
+            node: MemoryResult(value, remake_seconds=self._remake_seconds.get(node, 0.0))
             for node, value in self.values.items()
         }
         self._reported = set(results)
@@ -74,7 +84,7 @@ class Results:
             is_stored = code_state(type(step.node)) is not None
         store = self.store if is_stored else None
         needs_no_key = step.key is not None or step.remembered is not None or store is None
-        key = step.key if needs_no_key else self._key(step.node, plan, step.context)
+        key = step.key if needs_no_key else self._key_of(step, plan)
         remembered = step.remembered
         if remembered is None and key is not None and store is not None:
             remembered = store.get(key)
@@ -93,9 +103,19 @@ class Results:
             and self.store is not None
             and node not in self.alterations
             and self._is_key_right(step, plan, key)
+            and (key != step.alias or self._is_lineage_right)
         ):
-            remembered = self.store.put(key, value, node=type(node).__name__, seconds=seconds)
-            self._content_hashes[node] = remembered.content
+            read = {child for _, child in node.wires}
+            remake_seconds = seconds + sum(self._remake_seconds.get(each, 0.0) for each in read)
+            result = self.store.put(
+                key,
+                value,
+                node=type(node).__name__,
+                seconds=seconds,
+                remake_seconds=remake_seconds,
+                always=step.runs_models or node in plan.graph.targets,
+            )
+            self._remake_seconds[node] = result.remake_seconds
             self._add_alias(step, key)
         self._report_warnings()
 
@@ -122,9 +142,21 @@ class Results:
                 raise
             return
         self.values[step.node] = value
-        self._content_hashes[step.node] = remembered.content
+        self._remake_seconds[step.node] = remembered.remake_seconds
         if step.node not in self._reported:
             self._emitter.emit(events.Reused, step.name, remembered.seconds)
+
+    def _key_of(self, step: Step, plan: Plan) -> bytes:
+        """The key of a result: of the contents that it is made from, or only of their lineage.
+
+        Hashing large inputs could take longer than making a result without models. A result that
+        is also made from files has a key of contents, by which a changed file is noticed.
+        """
+        read = (self.values[child] for _, child in step.node.wires)
+        needs_contents = step.runs_models or _reads_files(step.node)
+        if step.alias is None or needs_contents or all(map(has_cheap_content, read)):
+            return self._key(step.node, plan, step.context)
+        return step.alias
 
     def _key(self, node: Node[Any], plan: Plan, context: str | None = None) -> bytes:
         """The key of a result whose inputs are known."""
@@ -136,10 +168,7 @@ class Results:
 
     def _is_key_right(self, step: Step, plan: Plan, key: bytes) -> bool:
         """Whether the files that a step has read are those that its key was made from."""
-        definition = type(step.node).definition
-        # Leased weights were compared with the plan when they were loaded.
-        reads_weights = definition.weights and "models" not in definition.services
-        if not (definition.sources or definition.folders or reads_weights):
+        if not _reads_files(step.node):
             return True
         try:
             same = self._key(step.node, plan) == key
@@ -154,9 +183,12 @@ class Results:
 
     def _add_alias(self, step: Step, key: bytes) -> None:
         """Adds the alias of a result, unless a node ran with other settings or a file changed."""
-        is_right = not self.alterations and not self._inputs_changed
-        if step.alias is not None and self.store is not None and is_right:
+        if step.alias is not None and self.store is not None and self._is_lineage_right:
             self.store.add_alias(step.alias, key)
+
+    @property
+    def _is_lineage_right(self) -> bool:
+        return not self.alterations and not self._inputs_changed
 
     def _content_hash(self, node: Node[Any]) -> str:
         if node not in self._content_hashes:
@@ -166,3 +198,13 @@ class Results:
     def _report_warnings(self) -> None:
         for warning in self.store.take_warnings() if self.store is not None else ():
             self._emitter.emit(events.Warned, warning)
+
+
+def _reads_files(node: Node[Any]) -> bool:
+    """Whether a node reads files in its own code.
+
+    Leased weights are not among them: they are compared with the plan when they are loaded.
+    """
+    definition = type(node).definition
+    reads_weights = definition.weights and not needs_models(node)
+    return bool(definition.sources or definition.folders or reads_weights)

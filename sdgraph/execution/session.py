@@ -11,7 +11,7 @@ from typing import Any
 
 from sdgraph import events
 from sdgraph.errors import CheckpointError, InvalidWorkflowError, NodeFailedError
-from sdgraph.graph import Graph, Node, find_refused_files
+from sdgraph.graph import Graph, Node, find_refused_files, needs_models
 from sdgraph.memoize import memoized_scope, unmemoized
 from sdgraph.models import ModelCache, fetch_checkpoint
 from sdgraph.models.loading import devices, process_records
@@ -19,7 +19,7 @@ from sdgraph.store import LostRecordError, Store, StoredResult
 from sdgraph.values import Checkpoint
 
 from .device_checks import refuse_other_devices
-from .plan_data import Plan, needs_models
+from .plan_data import Plan
 from .planning import make_plan
 
 

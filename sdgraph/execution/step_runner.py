@@ -27,6 +27,7 @@ from sdgraph.graph import (
     describe_value,
     has_computed_checkpoint,
     name_without_variant,
+    needs_models,
     target_files,
 )
 from sdgraph.models import (
@@ -130,7 +131,7 @@ class StepRunner:
     def _run_node(self, step: Step) -> tuple[Any, Path | None]:
         """The value of a step's node, and the file that it wrote."""
         node = step.node
-        self._emitter.emit(events.NodeStarted, step.name, type(node).__name__)
+        self._emitter.emit(events.NodeStarted, step.name, type(node).__name__, step.not_kept)
         arguments = node.arguments(self._results.values)
         services = type(node).definition.services
         if services:
@@ -158,7 +159,7 @@ class StepRunner:
 
     def _compute(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:
         """What a node makes of its arguments; raises InvalidValueError for a wrong kind."""
-        if "models" in type(node).definition.services:
+        if needs_models(node):
             value = self.models.run(step, node, arguments)
         else:
             value = self.models.make_function(step, node)(arguments)

@@ -10,6 +10,7 @@ from .dag import (
     default_targets,
     has_computed_checkpoint,
     name_without_variant,
+    needs_models,
     parts_of,
 )
 from .definition import EXISTING
@@ -76,6 +77,7 @@ __all__ = [
     "missing_file",
     "missing_sources",
     "name_without_variant",
+    "needs_models",
     "node_modules",
     "one_of",
     "parts_of",

@@ -228,9 +228,7 @@ class Graph:
     def checkpoint_warnings(self) -> list[Problem]:
         """The checkpoints that are not here, or not in the variant asked for; nothing is loaded."""
         nodes = (
-            node
-            for node in self.nodes
-            if "models" in type(node).definition.services and not has_computed_checkpoint(node)
+            node for node in self.nodes if needs_models(node) and not has_computed_checkpoint(node)
         )
         parts = (resolve_part(part) for node in nodes for part in parts_of(node).values())
         return list(part_warnings(parts))
@@ -294,8 +292,7 @@ def _problems(node: Node[Any], *, suggest: bool) -> list[Problem]:
         return missing
     try:
         problems = list(node.check())
-        needs_models = "models" in type(node).definition.services
-        if not problems and needs_models and not has_computed_checkpoint(node):
+        if not problems and needs_models(node) and not has_computed_checkpoint(node):
             for part in parts_of(node).values():
                 resolve_part(part).check()
         return problems
@@ -316,6 +313,11 @@ def parts_of(node: Node[Any]) -> Mapping[str, Part]:
     if parts is None:
         parts = memoized[key] = node.parts()
     return parts
+
+
+def needs_models(node: Node[Any]) -> bool:
+    """Whether a node computes with models."""
+    return "models" in type(node).definition.services
 
 
 def has_computed_checkpoint(node: Node[Any]) -> bool:

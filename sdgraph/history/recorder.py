@@ -22,7 +22,7 @@ from typing import Any, TextIO
 from sdgraph import events
 from sdgraph.errors import InvalidWorkflowError
 from sdgraph.files import open_regular_file, sdgraph_home
-from sdgraph.graph import Graph
+from sdgraph.graph import Graph, needs_models
 from sdgraph.language import PortablePaths, write_workflow
 from sdgraph.media import escape_surrogates
 from sdgraph.models.loading import devices
@@ -99,9 +99,7 @@ class _Writer:
         self._graph = graph
         self._workflow = workflow
         self._listener = listener
-        models = [
-            graph.names[node] for node in graph.nodes if "models" in type(node).definition.services
-        ]
+        models = [graph.names[node] for node in graph.nodes if needs_models(node)]
         self._summary = RunSummary(models)
         self._percent_of: dict[str, int] = {}
         self._file: TextIO | None = None

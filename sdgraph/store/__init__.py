@@ -1,5 +1,6 @@
 """Remembered results: their keys, their serialization, and the stores in memory and on disk."""
 
+from .admission import has_cheap_content
 from .disk import DEFAULT_BYTES, DiskStore, LostRecordError
 from .keys import execution_context, stage_key
 from .lookup import LookupResult, look_up
@@ -14,6 +15,7 @@ __all__ = [
     "Store",
     "StoredResult",
     "execution_context",
+    "has_cheap_content",
     "look_up",
     "result_key",
     "stage_key",

@@ -19,8 +19,11 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
+from .not_kept import SUFFIX as NOTE_SUFFIX
+
 _SUFFIX = ".alias"
 _ALIAS = re.compile(r"[0-9a-f]{32}\.alias")
+_LINK = re.compile(rf"[0-9a-f]{{32}}({_SUFFIX}|{NOTE_SUFFIX})")
 _TARGET = re.compile(r"(\.\./[0-9a-f]{2}/([0-9a-f]{32})\.safetensors)#[0-9a-f]{16}")
 _OLD_S = 90 * 86400
 """Aliases older than this are removed; one is made again if its record is found without it."""
@@ -57,15 +60,17 @@ class Aliases:
                     os.symlink(text, path)  # noqa: PTH211
 
     def prune(self) -> None:
-        """Removes the aliases whose records are gone, and the old ones."""
+        """Removes the aliases whose records are gone, and old aliases and notes."""
         now = time.time()
         for folder in Path(self._root).glob("??"):
             with suppress(OSError), os.scandir(folder) as entries:
                 for entry in entries:
-                    if _ALIAS.fullmatch(entry.name) and entry.is_symlink():
-                        written = entry.stat(follow_symlinks=False).st_mtime
-                        if abs(now - written) > _OLD_S or not _leads_to_record(entry.path):
-                            Path(entry.path).unlink(missing_ok=True)
+                    if not entry.is_symlink():
+                        continue
+                    is_old = abs(now - entry.stat(follow_symlinks=False).st_mtime) > _OLD_S
+                    is_dangling = _ALIAS.fullmatch(entry.name) and not _leads_to_record(entry.path)
+                    if is_dangling or (is_old and _LINK.fullmatch(entry.name)):
+                        Path(entry.path).unlink(missing_ok=True)
 
     def _path(self, alias: bytes) -> str:
         name = alias.hex()

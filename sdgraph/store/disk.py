@@ -36,8 +36,11 @@ from sdgraph.files import atomic_write, read_text, sdgraph_home, write_only_in
 from sdgraph.formatting import format_count
 
 from . import serialization
+from .admission import is_worth_keeping
 from .aliases import Aliases
-from .record_files import RecordFile, is_record, list_files, remove, touch
+from .disk_speed import DiskSpeed
+from .not_kept import NotKept, NotKeptNotes
+from .record_files import RecordFile, is_record, list_files, remove, touch, write_chunks
 from .serialization import (
     DamagedRecordError,
     Header,
@@ -53,11 +56,11 @@ _ABANDONED_S = 3600
 """A hidden file older than this was left by a process that was killed while it wrote."""
 _KEYS = ".keys"
 """The file with the version of the keys under which the records are stored."""
-_KEYS_VERSION = 3
+_KEYS_VERSION = 4
 """Increased whenever old records cannot be found or used any more, so that they are removed.
 
 Keys of version 1 contained the path of a node's module, those of 2 the name of its pack; since 3 a
-record says its key.
+record says its key; the contents of pictures in keys of version 3 had another hash.
 """
 _SCANNED = ".looked"
 _SCAN_AGAIN_S = 60
@@ -84,6 +87,16 @@ class DiskResult(NamedTuple):
     def content(self) -> str:
         """The content hash of the value."""
         return self.header.content
+
+    @property
+    def has_cheap_content(self) -> bool:
+        """Whether the content hash is known already: it is in the header."""
+        return True
+
+    @property
+    def remake_seconds(self) -> float:
+        """How long it takes to make again what is not on disk: nothing is missing."""
+        return 0.0
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -119,6 +132,8 @@ class DiskStore:
         self.limit = limit
         self._root = f"{self.folder}{os.sep}"  # joining a thousand paths is faster as text
         self.aliases = Aliases(self.folder)
+        self.not_kept = NotKeptNotes(self.folder)
+        self.speed = DiskSpeed()
         self.warnings: deque[str] = deque()
         """The problems that have not been reported yet."""
         self.not_storable: dict[str, str] = {}
@@ -170,6 +185,16 @@ class DiskStore:
             self._discard(path, error)
             raise LostRecordError(str(error)) from error
 
+    def is_worth_writing(self, key: bytes, size: int, remake_seconds: float) -> bool:
+        """Whether a result takes longer to make again than to keep and fetch (see `admission`).
+
+        If not, a note says so.
+        """
+        is_worth = is_worth_keeping(remake_seconds, size, self.speed.seconds_per_byte)
+        if not (is_worth or self._unwritable):
+            self.not_kept.put(key, NotKept(remake_seconds, size))
+        return is_worth
+
     def put(
         self,
         key: bytes,
@@ -179,7 +204,7 @@ class DiskStore:
         node: str,
         seconds: float,
         files: Mapping[str, str],
-    ) -> None:
+    ) -> bool:
         """Writes a result, if it can be stored, fits the budget, and the disk is writable.
 
         A value that cannot be stored is reported in `warnings`, once for each type of node.
@@ -191,35 +216,42 @@ class DiskStore:
             node: The type of the node that made it.
             seconds: How long that took.
             files: The files that the value names, each with its sha256.
+
+        Returns:
+            Whether it was written.
         """
         if self._unwritable:
-            return
+            return False
         try:
             header = Header(content, node, seconds, files, key=key.hex())
-            data = serialization.to_bytes(value, header)
+            chunks = serialization.to_chunks(value, header)
         except NotSerializableError as error:
             self.not_storable[node] = str(error)
             self._warn(f"results of {node} are not kept on disk: {error}")
-            return
+            return False
         path = self.path_of(key)
         if self._keys_version is None:
             self._drop_older_records()
-        if len(data) > self._goal or _is_newer(path):
-            return
+        size = sum(map(len, chunks))
+        if size > self._goal or _is_newer(path):
+            return False
+        began = time.perf_counter()
         try:
             # The store's own folder is not one that a workflow names. A record that a power failure
             # cuts short is noticed by its hash, and made again.
             with write_only_in(None), atomic_write(path, durable=False) as temporary:
-                temporary.write_bytes(data)
+                write_chunks(temporary, chunks)
         except MediaError as error:
             self._unwritable = True
             reason = error.problems[0].found
             self._warn(f"results are not kept in {self.folder}: {reason}; the run goes on")
-            return
+            return False
+        self.speed.add(size, time.perf_counter() - began)
         if self._keys_version is None:
             self._write_keys_version()
         self._lost.discard(key)
-        self._keep_within_budget(len(data))
+        self._keep_within_budget(size)
+        return True
 
     def _drop_older_records(self) -> None:
         """Removes all records, with a warning, if their keys are of an older version."""

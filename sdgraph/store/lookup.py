@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sdgraph.graph import Graph, Node, code_state, has_computed_checkpoint
+from sdgraph.graph import Graph, Node, code_state, has_computed_checkpoint, needs_models
 
 from .keys import execution_context, lineage_keys
 from .store import Store, StoredResult, result_key
@@ -37,7 +37,8 @@ def look_up(
 
     A result is looked up by its lineage first: then the results that it was made from need not be
     read, or even be remembered. If that fails, it is looked up by the contents of its inputs, so
-    that it is also found if the same inputs were made in another way.
+    that it is also found if the same inputs were made in another way; but not by those of large
+    inputs whose contents were not hashed yet, unless the node computes with models.
 
     Args:
         graph: The nodes.
@@ -64,9 +65,12 @@ def look_up(
     for node in graph.nodes:
         if node not in missing or node not in contexts:
             continue
-        inputs = [results[child].content for _, child in node.wires if child in results]
-        if len(inputs) < len(node.wires):
+        read = [results[child] for _, child in node.wires if child in results]
+        if len(read) < len(node.wires):
             continue
+        if node in aliases and not (needs_models(node) or all(r.has_cheap_content for r in read)):
+            continue  # hashing what it reads could take longer than making the result
+        inputs = [result.content for result in read]
         key = keys[node] = result_key(node, inputs, contexts[node])
         result = None if node.effect else store.get(key)
         if result is not None:

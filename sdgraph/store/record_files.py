@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -61,3 +61,9 @@ def remove(path: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    """Writes chunks to a file one after another, without a copy of them together."""
+    with path.open("wb") as file:
+        file.writelines(chunks)

@@ -18,6 +18,7 @@ from sdgraph.models import file_sha256, resolve
 from sdgraph.models.loading.libraries import PIXEL_LIBRARIES, library_versions
 from sdgraph.values import Checkpoint, content_of, size_of
 
+from .admission import has_cheap_content
 from .disk import DEFAULT_BYTES as DEFAULT_DISK_BYTES
 from .disk import DiskResult, DiskStore
 
@@ -57,14 +58,25 @@ def _pixel_libraries() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class MemoryResult:
-    """A result in memory, and its content hash."""
+    """A result in memory."""
 
     value: Any
-    content: str
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The files that the value names, each with its sha256 at that time."""
     seconds: float = 0.0
     """How many seconds it took to make."""
+    remake_seconds: float = 0.0
+    """How long it takes to make again what is not on disk: it, and what it is made from."""
+
+    @property
+    def content(self) -> str:
+        """The content hash of the value, computed when it is asked for."""
+        return content_of(self.value)
+
+    @property
+    def has_cheap_content(self) -> bool:
+        """Whether the content hash is known already, or computed in a moment."""
+        return has_cheap_content(self.value)
 
 
 StoredResult = MemoryResult | DiskResult
@@ -121,25 +133,42 @@ class Store:
         unchanged = all(_is_unchanged(path, sha256) for path, sha256 in result.files.items())
         return result if unchanged else None
 
-    def put(self, key: bytes, value: Any, *, node: str = "", seconds: float = 0.0) -> MemoryResult:
-        """Remembers a result on disk, and in memory unless it is above the whole budget.
+    def put(
+        self,
+        key: bytes,
+        value: Any,
+        *,
+        node: str = "",
+        seconds: float = 0.0,
+        remake_seconds: float = 0.0,
+        always: bool = True,
+    ) -> MemoryResult:
+        """Remembers a result in memory, unless it is above the whole budget, and on disk.
+
+        It is not written to the disk if making it again takes less time (see `admission`).
 
         Args:
             key: The key to find it by.
             value: The result; a kind that cannot be stored in a file stays in memory only.
             node: The type of the node that made it, for listings.
             seconds: How long that took.
+            remake_seconds: How long it would take to make it again: these seconds, and those of
+                what it is made from, as far as it is not on disk.
+            always: Whether it is written however little time that is.
 
         Returns:
-            The result with its content hash.
+            The result, whose `remake_seconds` are 0 if it is on disk now.
         """
-        result = MemoryResult(value, content_of(value), _files_of(value), seconds)
+        files, disk = _files_of(value), self.on_disk
+        is_kept = (
+            disk is not None
+            # Without its files, nothing would show that a checkpoint has changed.
+            and (bool(files) or not isinstance(value, Checkpoint))
+            and (always or disk.is_worth_writing(key, size_of(value), remake_seconds))
+            and disk.put(key, value, content_of(value), node=node, seconds=seconds, files=files)
+        )
+        result = MemoryResult(value, files, seconds, 0.0 if is_kept else remake_seconds)
         self._hold(key, result)
-        # Without its files, nothing would show that a checkpoint has changed.
-        if self.on_disk is not None and (result.files or not isinstance(value, Checkpoint)):
-            self.on_disk.put(
-                key, value, result.content, node=node, seconds=seconds, files=result.files
-            )
         return result
 
     def by_alias(self, alias: bytes) -> StoredResult | None:
@@ -160,7 +189,9 @@ class Store:
                 most = (_SPARE_ALIASES + 2 * len(self._results), 2 * len(self._aliases))
                 self._most_aliases = max(most)
             self._aliases[alias] = key
-        if self.on_disk is not None:
+        held = self._results.get(key)
+        is_on_disk = held is None or not held.remake_seconds
+        if self.on_disk is not None and is_on_disk:
             self.on_disk.aliases.put(alias, key)
 
     def read(self, result: StoredResult) -> Any:
@@ -170,9 +201,17 @@ class Store:
         """
         value = result.value
         if isinstance(result, DiskResult):
-            in_memory = MemoryResult(value, result.content, result.files, result.seconds)
+            in_memory = MemoryResult(value, result.files, result.seconds)
             self._hold(result.key, in_memory)
         return value
+
+    def reason_not_kept(self, key: bytes | None) -> str:
+        """The reason why the result of a key is not kept on disk on purpose; "" if there is none.
+
+        It is known after the result was made for the first time.
+        """
+        note = None if self.on_disk is None or key is None else self.on_disk.not_kept.get(key)
+        return "" if note is None else str(note)
 
     def reason_not_stored(self, node: str) -> str | None:
         """The reason why results of a type of node are not stored on disk; None if there is none.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 from sdgraph import events
 from sdgraph.formatting import format_count, format_seconds
-from sdgraph.graph import Node, name_without_variant
+from sdgraph.graph import name_without_variant, needs_models
 
 from .sweep import Sweep
 
@@ -63,7 +62,7 @@ class SweepConfirmation:
     def _count_finished(self, event: events.NodeFinished) -> None:
         node, name = self._nodes[event.node], name_without_variant(event.node)
         seconds = event.seconds
-        if _loads(node):  # later nodes will not load the same again
+        if needs_models(node):  # later nodes will not load the same again
             seconds, self._loading = max(0.0, seconds - self._loading), 0.0
         self._seconds.setdefault(name, []).append(seconds)
         self._left[name] -= 1
@@ -86,7 +85,3 @@ class SweepConfirmation:
         )
         if not self._ask(question):
             raise KeyboardInterrupt
-
-
-def _loads(node: Node[Any]) -> bool:
-    return "models" in type(node).definition.services

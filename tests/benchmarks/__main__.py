@@ -12,6 +12,7 @@ from sdgraph.provenance.record import installed_versions
 from . import (
     engine,
     families,
+    large_pictures,
     maps,
     masks,
     memory,
@@ -32,6 +33,7 @@ ALL = {
     "maps": maps.rows,
     "startup": startup.rows,
     "memory": memory.rows,
+    "large_pictures": large_pictures.rows,
     "sharing": sharing.rows,
     "results": results.rows,
     "sweeps": sweeps.rows,

@@ -198,10 +198,10 @@ def test_pruning_by_age_removes_the_old(tmp_path: Path) -> None:
 def test_a_disk_that_cannot_be_written_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    def refuse(path: Path, data: bytes) -> int:
+    def refuse(path: Path, chunks: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(disk, "write_chunks", refuse)
     store = Store(folder=tmp_path)
     for number in range(3):
         assert store.put(key(number), noise(number)).value == noise(number)

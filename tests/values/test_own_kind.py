@@ -162,7 +162,7 @@ def other_pack() -> type[Value]:
 def test_two_packs_may_both_have_an_audio() -> None:
     kind = other_pack()
     samples = np.zeros((4, 1), np.float32)
-    ours, theirs = Audio(samples, 8000), kind(samples, 8000)  # type: ignore[call-arg]
+    ours, theirs = Audio(samples, 8000), kind(samples, 8000)
     assert ours != theirs and ours.content != theirs.content
     assert find_kind("tests.Audio") is Audio and find_kind("other_pack.Audio") is kind
     assert find_kind("Audio") is None
