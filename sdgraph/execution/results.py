@@ -113,7 +113,7 @@ class Results:
                 node=type(node).__name__,
                 seconds=seconds,
                 remake_seconds=remake_seconds,
-                always=step.runs_models or node in plan.graph.targets,
+                always=step.runs_models or node in plan.graph.targets or node in plan.graph.pinned,
             )
             self._remake_seconds[node] = result.remake_seconds
             self._add_alias(step, key)

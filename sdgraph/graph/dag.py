@@ -53,6 +53,7 @@ class Graph:
         marks: The places of the nodes' fields in a workflow file.
         origins: The workflow inputs that fields of nodes got their values from.
         uncached: The nodes that run even if their results are remembered.
+        pinned: The nodes whose results are always kept on disk.
         variants: Whether it holds the variants of one workflow, one after another.
         output_folders: The folders that the nodes may write into. None is any: a graph that is
             composed in Python writes wherever its author says; the graph of a workflow file does
@@ -76,6 +77,8 @@ class Graph:
     origins: Mapping[Node[Any], Origins] = field(repr=False, default_factory=dict)
     uncached: frozenset[Node[Any]] = frozenset()
     """The nodes that always run: their results are neither remembered nor reused."""
+    pinned: frozenset[Node[Any]] = frozenset()
+    """The nodes whose results are kept on disk however soon they are made again."""
     variants: bool = False
     """Whether it holds the variants of one workflow, one after another."""
     output_folders: OutputFolders | None = None
@@ -95,6 +98,7 @@ class Graph:
         marks: Mapping[Node[Any], Marks] | None = None,
         origins: Mapping[Node[Any], Origins] | None = None,
         uncached: Iterable[Node[Any]] = (),
+        pinned: Iterable[Node[Any]] = (),
         output_folders: OutputFolders | None = None,
         folder: Path | None = None,
     ) -> Graph:
@@ -106,11 +110,11 @@ class Graph:
             marks: The places of the nodes' fields in a workflow file.
             origins: The workflow inputs that fields of nodes got their values from.
             uncached: The nodes that run even if their results are remembered.
+            pinned: The nodes whose results are always kept on disk.
             output_folders: The folders that the nodes may write into; None is any.
             folder: The folder of the workflow file; None without one.
         """
         nodes = tuple(ancestry(*targets))
-        kept = frozenset(uncached).intersection(nodes)
         once, names = tuple(dict.fromkeys(targets)), assign_names(nodes, names or {})
         return cls(
             once,
@@ -118,7 +122,8 @@ class Graph:
             names,
             marks or {},
             origins or {},
-            kept,
+            frozenset(uncached).intersection(nodes),
+            frozenset(pinned).intersection(nodes),
             output_folders=output_folders,
             folder=folder,
         )
@@ -191,6 +196,7 @@ class Graph:
             marks=self.marks,
             origins=self.origins,
             uncached=self.uncached,
+            pinned=self.pinned,
             output_folders=self.output_folders,
             folder=self.folder,
         )

@@ -70,7 +70,7 @@ class _Scope:
     """The prefix of this file's names in `bound`: "" or "faces/"."""
     trail: tuple[Path, ...] = ()
     """The files that this one is nested in, outermost first, and this one."""
-    cache: bool = True
+    cache: bool | None = None
     known: BoundNodes = field(default_factory=BoundNodes)
     """Nodes and inputs of this file that need not be made again."""
 
@@ -211,8 +211,9 @@ class _Scope:
 
     def _remember(self, node: Node[Any], spec: NodeSpec) -> None:
         """Keeps the place of a node in the file, and its settings there."""
-        if not (self.cache and spec.cache):
-            self.bound.uncached.add(node)
+        cache = _inner_cache(self.cache, spec.cache)
+        if cache is not None:
+            (self.bound.pinned if cache else self.bound.uncached).add(node)
         targets = type(node).definition.targets
         if any(holds_pattern(str(spec.fields.get(name, ""))) for name in targets):
             self.bound.patterned.add(node)
@@ -324,7 +325,7 @@ class _Scope:
             origins,
             prefix=f"{self.prefix}{spec.name}/",
             trail=(*trail, Path(template.document.file).resolve()),
-            cache=self.cache and spec.cache,
+            cache=_inner_cache(self.cache, spec.cache),
         )
 
     def _report_inputs_not_passed(self, spec: NodeSpec, template: WorkflowTemplate) -> None:
@@ -341,3 +342,8 @@ class _Scope:
         if problem.found.startswith("an input"):
             at = self.template.document.key_mark("nodes", spec.name, name)
         return replace(problem, subject=f"{self.prefix}{spec.name}.{name}", at=at)
+
+
+def _inner_cache(outer: bool | None, own: bool | None) -> bool | None:
+    """The `cache` of a node in a sub-workflow: false if one of both is, else true if one is."""
+    return False if False in (outer, own) else outer or own

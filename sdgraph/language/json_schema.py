@@ -27,8 +27,8 @@ _INPUT = {"$ref": "#/definitions/input"}
 _REFERENCE = rf"^\$(inputs\.)?{_NAME}$"
 _CACHE = {
     "type": "boolean",
-    "default": True,
-    "description": "false: it runs every time; its result is neither remembered nor reused",
+    "description": "true: its result is always kept on disk; false: it runs every time, and its "
+    "result is neither remembered nor reused",
 }
 _NOTES = ("description", "default", "examples")
 """Keys that describe a field in all its forms."""

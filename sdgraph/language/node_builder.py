@@ -49,6 +49,8 @@ class BoundNodes:
     """The nodes that write to a path with inputs in braces."""
     uncached: set[Node[Any]] = field(default_factory=set)
     """The nodes that are not remembered because they or their sub-workflow have `cache: false`."""
+    pinned: set[Node[Any]] = field(default_factory=set)
+    """The nodes whose results are always kept: they or their sub-workflow have `cache: true`."""
 
     @property
     def names(self) -> dict[Node[Any], str]:
@@ -82,6 +84,7 @@ class BoundNodes:
             templates=self.templates,
             patterned=self.patterned & stay,
             uncached=self.uncached & stay,
+            pinned=self.pinned & stay,
         )
 
     def beginning(self, number: int) -> BoundNodes:
@@ -93,6 +96,7 @@ class BoundNodes:
             variant_number=number,
             patterned=set(self.patterned),
             uncached=set(self.uncached),
+            pinned=set(self.pinned),
         )
 
     def keep_origins(self, node: Node[Any], read: Origins) -> None:

@@ -46,8 +46,8 @@ class NodeSpec:
     name: str
     type: str
     fields: Mapping[str, Any]
-    cache: bool = True
-    """Whether the node's result may be remembered and reused."""
+    cache: bool | None = None
+    """Whether its result is never remembered (False) or always kept on disk (True)."""
 
     def references(self) -> list[str]:
         """The name of the node for each reference in the fields, also repeatedly."""
@@ -237,7 +237,7 @@ def _specs(document: Document, problems: list[Problem]) -> dict[str, NodeSpec]:
             problems.append(UNLISTED if len(problems) >= MAX_PROBLEMS else problem)
         else:
             rest = {key: value for key, value in fields.items() if key not in ("type", "cache")}
-            specs[name] = NodeSpec(name, fields["type"], rest, fields.get("cache", True))
+            specs[name] = NodeSpec(name, fields["type"], rest, fields.get("cache"))
     return specs
 
 
@@ -265,7 +265,7 @@ def _spec_problem(document: Document, name: str, fields: Any) -> Problem | None:
         return Problem(name, f"a node with {len(fields):,} fields", wanted, at=at)
     if not isinstance(fields.get("cache", True), bool):
         at = document.mark("nodes", name, "cache")
-        wanted = "true, or false for a node that is to run every time"
+        wanted = "true for a result that is always kept, false for a node that runs every time"
         return Problem(f"{name}.cache", describe_value(fields["cache"]), wanted, at=at)
     return None
 

@@ -158,7 +158,7 @@ class Workflow:
 
         Args:
             changes: New values as they would be written in the file, by "NODE.FIELD";
-                "NODE.cache" says whether the node's result may be remembered.
+                "NODE.cache" says whether the node's result is always kept or never remembered.
 
         Raises:
             InvalidWorkflowError: If there is no such node, or `cache` is not true or false.
@@ -198,6 +198,7 @@ class Workflow:
             marks=bound.marks,
             origins=bound.origins,
             uncached=bound.uncached,
+            pinned=bound.pinned,
             output_folders=self.output_folders,
             folder=self.template.folder,
         )
@@ -215,7 +216,11 @@ class Workflow:
                 name: input_declaration(declared) for name, declared in self.inputs.items()
             }
         data["nodes"] = {
-            name: {"type": spec.type, **({} if spec.cache else {"cache": False}), **spec.fields}
+            name: {
+                "type": spec.type,
+                **({} if spec.cache is None else {"cache": spec.cache}),
+                **spec.fields,
+            }
             for name, spec in self.template.specs.items()
         }
         if self.template.output:

@@ -1,4 +1,6 @@
-"""Decides which results are kept on disk: those that take longer to make than to keep and fetch.
+"""Decides which results are kept on disk, and which are removed first when it is full.
+
+Kept are those that take longer to make than to keep and fetch:
 
 1. To make a result again takes its own seconds, and those of the results that it is made from, as
    far as these are not kept either.
@@ -23,6 +25,11 @@ MARGIN = 10.0
 SMALL_BYTES = 64 * 2**10
 """A result of so many bytes is kept, and its content is hashed, without further thought."""
 
+_RECENT_S = 60.0
+"""Records that were used within about this time count as equally recent."""
+_LEAST_S = 1e-3
+"""No result counts as made in less time, so that size and recency decide among such."""
+
 HASH_SECONDS_PER_BYTE = 0.7e-9
 """About what SHA-256 takes on a processor of today."""
 
@@ -45,6 +52,26 @@ def is_worth_keeping(remake_seconds: float, size: int, seconds_per_byte: float) 
     if size <= SMALL_BYTES:
         return True
     return remake_seconds >= MARGIN * size * (HASH_SECONDS_PER_BYTE + seconds_per_byte)
+
+
+def retention_score(remake_seconds: float, size: int, unused_seconds: float) -> float:
+    """How much a record is worth; the records of the least worth are removed first.
+
+    It is the seconds that it saves per byte, divided by how long it was not used: what was used a
+    minute ago is likely to be used again sooner than what was used a month ago.
+
+    Args:
+        remake_seconds: How long it takes to make the result again.
+        size: The bytes of its record.
+        unused_seconds: How long ago it was last used.
+
+    Example:
+        >>> picture, blur = retention_score(60, 10**6, 3600), retention_score(1, 10**8, 60)
+        >>> picture > blur
+        True
+    """
+    recency = max(unused_seconds, 0.0) + _RECENT_S
+    return max(remake_seconds, _LEAST_S) / max(size, 1) / recency
 
 
 def has_cheap_content(value: Any) -> bool:

@@ -12,8 +12,9 @@ The operations:
    marks it as the most recently used one. `DiskResult.value` reads the rest when a step needs it,
    and compares it with the hash in the header.
 4. Prune (`DiskStore.prune`): after a write, if a twentieth of the budget was written since the last
-   time, the folder is scanned. Abandoned hidden files are removed, then the least recently used
-   records until another twentieth is free, then the aliases of removed records. A new process skips
+   time, the folder is scanned. Abandoned hidden files are removed, then the records that save the
+   least time per byte (`admission.retention_score`) until another twentieth is free, then the
+   aliases of removed records. A new process skips
    its first scan if another one has scanned within a minute, as the time of `.looked` shows.
 5. Damage: a record that cannot be read, names another key than its file, or whose value has another
    hash, is removed and counts as missing. Before a run, the plan makes the result again; during a
@@ -36,7 +37,7 @@ from sdgraph.files import atomic_write, read_text, sdgraph_home, write_only_in
 from sdgraph.formatting import format_count
 
 from . import serialization
-from .admission import is_worth_keeping
+from .admission import is_worth_keeping, retention_score
 from .aliases import Aliases
 from .disk_speed import DiskSpeed
 from .not_kept import NotKept, NotKeptNotes
@@ -118,7 +119,7 @@ class DiskResult(NamedTuple):
 
 
 class DiskStore:
-    """Results in a folder, within a budget of bytes; the least recently used are removed first.
+    """Results in a folder, within a budget of bytes; the least useful are removed first.
 
     Args:
         folder: The folder of the records; None is the user's own, `results` in sdgraph's folder.
@@ -204,6 +205,7 @@ class DiskStore:
         node: str,
         seconds: float,
         files: Mapping[str, str],
+        remake_seconds: float | None = None,
     ) -> bool:
         """Writes a result, if it can be stored, fits the budget, and the disk is writable.
 
@@ -216,6 +218,7 @@ class DiskStore:
             node: The type of the node that made it.
             seconds: How long that took.
             files: The files that the value names, each with its sha256.
+            remake_seconds: How long it takes to make it again; None if as long as `seconds`.
 
         Returns:
             Whether it was written.
@@ -223,7 +226,8 @@ class DiskStore:
         if self._unwritable:
             return False
         try:
-            header = Header(content, node, seconds, files, key=key.hex())
+            remake = seconds if remake_seconds is None else remake_seconds
+            header = Header(content, node, seconds, files, key=key.hex(), remake_seconds=remake)
             chunks = serialization.to_chunks(value, header)
         except NotSerializableError as error:
             self.not_storable[node] = str(error)
@@ -289,7 +293,7 @@ class DiskStore:
             return None
 
     def prune(self, limit: int | None = None, older: float | None = None) -> tuple[int, int]:
-        """Removes old records, then the least recently used ones above a budget.
+        """Removes old records, then those that save the least time per byte above a budget.
 
         Files that a killed process has left are removed too.
 
@@ -315,7 +319,7 @@ class DiskStore:
                     touch(file.path)
         held = sum(file.bytes for file in kept)
         if limit is not None and held > limit:
-            kept.sort(key=lambda file: (file.used, file.path))
+            kept.sort(key=lambda file: (self._score(file, now), file.used, file.path))
             for file in kept:
                 if held > limit and remove(file.path):
                     held, count, freed = held - file.bytes, count + 1, freed + file.bytes
@@ -325,6 +329,13 @@ class DiskStore:
         with suppress(OSError):
             (self.folder / _SCANNED).touch()
         return count, freed
+
+    def _score(self, file: RecordFile, now: float) -> float:
+        """What a record is worth; one that cannot be read is worth nothing."""
+        header = self.header(file)
+        if header is None:
+            return 0.0
+        return retention_score(header.remake_seconds, file.bytes, now - file.used)
 
     def clear(self) -> tuple[int, int]:
         """Removes every record; returns how many, and their bytes."""

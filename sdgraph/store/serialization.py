@@ -80,6 +80,8 @@ class Header(NamedTuple):
     """The value as plain data; its arrays are named by their numbers."""
     key: str = ""
     """The key that it is stored under, as hexadecimal digits: its file must have no other name."""
+    remake_seconds: float = 0.0
+    """How long it takes to make again: those seconds, and those of results that are not kept."""
 
 
 def to_bytes(value: object, header: Header) -> bytes:
@@ -190,7 +192,8 @@ def _header_of(record: dict[str, Any]) -> Header:
     try:
         seconds, files = float(record["seconds"]), dict(record["files"])
         content, node, value, key = (record[name] for name in ("content", "node", "value", "key"))
-        return Header(content, node, seconds, files, value, key)
+        remake_seconds = float(record.get("remake_seconds", seconds))
+        return Header(content, node, seconds, files, value, key, remake_seconds)
     except (ValueError, TypeError, KeyError) as error:
         raise DamagedRecordError(f"its header cannot be read ({error})") from error
 

@@ -165,7 +165,15 @@ class Store:
             # Without its files, nothing would show that a checkpoint has changed.
             and (bool(files) or not isinstance(value, Checkpoint))
             and (always or disk.is_worth_writing(key, size_of(value), remake_seconds))
-            and disk.put(key, value, content_of(value), node=node, seconds=seconds, files=files)
+            and disk.put(
+                key,
+                value,
+                content_of(value),
+                node=node,
+                seconds=seconds,
+                files=files,
+                remake_seconds=max(seconds, remake_seconds),
+            )
         )
         result = MemoryResult(value, files, seconds, 0.0 if is_kept else remake_seconds)
         self._hold(key, result)

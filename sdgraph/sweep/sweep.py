@@ -134,6 +134,7 @@ def merge_variants(
     origins: dict[Node[Any], Origins] = {}
     patterned: set[Node[Any]] = set()
     uncached: set[Node[Any]] = set()
+    pinned: set[Node[Any]] = set()
     targets = []
     for index, (bound, ends) in enumerate(_bind_variants(workflow, variants, only)):
         chosen = bound.names
@@ -150,6 +151,7 @@ def merge_variants(
             }
         patterned |= bound.patterned
         uncached |= bound.uncached
+        pinned |= bound.pinned
         targets.append({names[node]: node for node in ends})
     every_target = dict.fromkeys(node for of_variant in targets for node in of_variant.values())
     labels = _labels(variants, needed, plain)
@@ -160,6 +162,7 @@ def merge_variants(
         marks,
         origins,
         frozenset(uncached),
+        frozenset(pinned),
         variants=True,
         output_folders=workflow.output_folders,
         folder=workflow.template.folder,

@@ -55,6 +55,14 @@ def test_another_reader_makes_the_cheap_result_again_and_says_so(tmp_path: Path)
     assert square[:2] == ("square", "ran") and "its result is not kept: made again in" in square[2]
 
 
+def test_a_pinned_result_is_kept(tmp_path: Path) -> None:
+    square = toys.Square(size=64, grey=7)
+    graph = Graph.of(toys.Edges(image=square), pinned=[square])
+    Session(device="cpu", dtype="float32", store=make_store(tmp_path)).run(graph)
+    other = toys.Edges(image=toys.Square(size=64, grey=7), low=50)
+    assert run(make_store(tmp_path), other)[0] == ["Edges"]
+
+
 def test_a_plan_names_what_is_made_again(tmp_path: Path) -> None:
     run(make_store(tmp_path), edges())
     other = toys.Edges(image=toys.Square(size=64, grey=7), low=50)

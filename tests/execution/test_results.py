@@ -177,6 +177,7 @@ def test_a_file_says_cache_false(folder: Path) -> None:
     assert "cache: false" in flow.to_yaml() and "cache" not in to_yaml(*graph.targets)
     cached = flow.with_fields({"one.cache": True, "two.cache": False}).graph()
     assert [cached.names[node] for node in cached.uncached] == ["two"]
+    assert [cached.names[node] for node in cached.pinned] == ["one"]
 
 
 def test_a_sub_workflow_that_says_so_runs_every_time(tmp_path: Path) -> None:
@@ -187,8 +188,24 @@ def test_a_sub_workflow_that_says_so_runs_every_time(tmp_path: Path) -> None:
     assert sorted(graph.names[node] for node in graph.uncached) == ["sub/one", "sub/two"]
 
 
+def test_cache_true_pins_a_result_and_false_outside_outweighs_it(tmp_path: Path) -> None:
+    inner = FLOW.replace("cache: false", "cache: true")
+    flow = workflow_from_yaml(inner, registry=toys.REGISTRY)
+    graph = flow.graph()
+    assert [graph.names[node] for node in graph.pinned] == ["one"] and not graph.uncached
+    assert "cache: true" in flow.to_yaml() and "cache: true" in graph_to_yaml(graph)
+    assert graph.subgraph(*graph.targets).pinned == graph.pinned
+    (tmp_path / "inner.yaml").write_text(inner)
+    for cache, pinned, uncached in (("true", 2, 0), ("false", 0, 2)):
+        outer = f"nodes: {{sub: {{type: Workflow, path: inner.yaml, cache: {cache}}}}}"
+        graph = workflow_from_yaml(outer, registry=toys.REGISTRY, folder=tmp_path).graph()
+        assert (len(graph.pinned), len(graph.uncached)) == (pinned, uncached)
+
+
 def test_cache_is_true_or_false_and_nothing_else() -> None:
-    with pytest.raises(InvalidWorkflowError, match="true, or false") as caught:
+    with pytest.raises(
+        InvalidWorkflowError, match="false for a node that runs every time"
+    ) as caught:
         workflow_from_yaml(FLOW.replace("false", "never"), registry=toys.REGISTRY)
     (problem,) = caught.value.problems
     assert problem.subject == "one.cache" and problem.at is not None and problem.at.line == 2

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdgraph.store import Store, admission
+from sdgraph.store import DiskStore, Store, admission
 from sdgraph.store.admission import (
     HASH_SECONDS_PER_BYTE,
     MARGIN,
     SMALL_BYTES,
     has_cheap_content,
     is_worth_keeping,
+    retention_score,
 )
 from sdgraph.store.disk_speed import DiskSpeed
-from sdgraph.values import Image
+from sdgraph.values import Image, content_of
 
 SECONDS = st.floats(0, 1e5)
 SIZES = st.integers(0, 10**12)
@@ -64,6 +66,26 @@ def test_along_a_chain_keeping_takes_at_most_its_share_of_the_time(
     assert keeping <= sum(seconds for seconds, _ in nodes) / MARGIN * (1 + 1e-9)
 
 
+@given(st.floats(0, 1e4), st.integers(1, 10**10), st.floats(0, 1e7), st.floats(1.5, 100))
+def test_records_that_save_more_are_smaller_or_newer_stay_longer(
+    seconds: float, size: int, unused: float, factor: float
+) -> None:
+    score = retention_score(seconds, size, unused)
+    assert retention_score(seconds * factor + 0.01, size, unused) > score
+    assert retention_score(seconds, int(size * factor) + 1, unused) < score
+    assert retention_score(seconds, size, unused * factor + 1) < score
+
+
+def test_a_full_disk_loses_what_saves_the_least_time_per_byte(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path, 10**9)
+    for number, seconds in enumerate((5.0, 0.01, 60.0)):
+        value = "x" * 50_000
+        options: Any = {"node": "Toy", "seconds": seconds, "files": {}}
+        store.put(bytes([number]) * 16, value, content_of(value), **options)
+    store.prune(limit=2 * 60_000)
+    assert [store.get(bytes([n]) * 16) is not None for n in range(3)] == [True, False, True]
+
+
 def test_a_content_is_cheap_if_it_is_known_or_small() -> None:
     large = Image(np.zeros((200, 200, 3), np.uint8))
     assert not has_cheap_content(large)
@@ -91,5 +113,7 @@ def test_the_store_leaves_out_what_is_not_worth_it_and_says_why(
     assert store.get(b"a" * 16) is left_out  # in memory it stays
     other = Store(folder=tmp_path)
     assert other.get(b"a" * 16) is None and other.get(b"b" * 16) is not None
-    assert "made again in 0.001 ms: sooner than 12.3 kB are kept" in other.reason_not_kept(b"a" * 16)
+    assert "made again in 0.001 ms: sooner than 12.3 kB are kept" in other.reason_not_kept(
+        b"a" * 16
+    )
     assert other.reason_not_kept(b"b" * 16) == other.reason_not_kept(None) == ""
