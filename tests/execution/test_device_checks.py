@@ -22,6 +22,7 @@ def graph_of(**fields: str) -> Graph:
     return Graph.of(Text2Image(prompt="a star", checkpoint=checkpoint))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("field", ["quantization", "text_quantization"])
 def test_a_plan_refuses_bitsandbytes_without_cuda(field: str) -> None:
     session = Session(device="cpu", store=None)

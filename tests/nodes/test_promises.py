@@ -161,6 +161,12 @@ EXAMPLES: dict[str, list[Example]] = {
             reference=photo(8, 8),
         ),
         example("frames", "seconds", video=LITERALS[Video], mask=spot(8, 8), changes=TUNING),
+        example(
+            *("control", "video", "mask", "frames"),
+            changes={**TUNING, "seconds": 2.0},
+            control=None,
+            reference=photo(8, 8),
+        ),
     ],
     "VideoFromFrames": [example(frames=Frames(video=LITERALS[list(LITERALS)[2]]))],
 }
