@@ -217,15 +217,17 @@ def _step(
         node.working_memory(sizes, dtype or "float32") if uses else 0,
         remembered=remembered,
         stages=tuple(stages),
-        not_kept=_reason_not_kept(node, store, lookup) if remembered is None else "",
+        not_kept=_reason_not_kept(node, graph, store, lookup) if remembered is None else "",
         alias=lookup.aliases.get(node),
         context=lookup.contexts.get(node),
     )
 
 
-def _reason_not_kept(node: Node[Any], store: Store | None, lookup: LookupResult) -> str:
-    """The reason why the result of a node was not kept on disk, if an earlier run left it out."""
-    if store is None:
+def _reason_not_kept(
+    node: Node[Any], graph: Graph, store: Store | None, lookup: LookupResult
+) -> str:
+    """The reason why the result of a node is not kept on disk, if an earlier run left it out."""
+    if store is None or node in graph.pinned or node in graph.targets:
         return ""
     return store.reason_not_kept(lookup.keys.get(node) or lookup.aliases.get(node))
 

@@ -9,8 +9,8 @@ Kept are those that take longer to make than to keep and fetch:
    takes at most a `MARGIN`th of the time that the nodes take, and what is not kept is made again
    within `MARGIN` times the time that fetching it would take.
 
-Small results are always kept: deciding would take as long as keeping. So is whatever must not be
-made twice, whose `remake_seconds` are infinite: targets, and what models made.
+Small results are always kept: deciding would take as long as keeping. So are targets, what models
+made, and what a workflow pins (`always` of `Store.put`).
 """
 
 from __future__ import annotations

@@ -180,14 +180,17 @@ class Store:
         return result
 
     def by_alias(self, alias: bytes) -> StoredResult | None:
-        """The result under the key that an alias leads to, or None."""
+        """The result under an alias or under the key that it leads to, or None."""
         key = self._aliases.get(alias)
         if key is None and self.on_disk is not None:
             key = self.on_disk.aliases.get(alias)
-        return None if key is None else self.get(key)
+        # A result whose inputs are large is stored under its alias.
+        return self.get(alias if key is None else key)
 
     def add_alias(self, alias: bytes, key: bytes) -> None:
-        """Makes an alias lead to a key."""
+        """Makes an alias lead to a key, unless both are the same."""
+        if alias == key:
+            return
         with self._lock:
             if len(self._aliases) > self._most_aliases:
                 every = self._aliases.items()
@@ -198,8 +201,10 @@ class Store:
                 self._most_aliases = max(most)
             self._aliases[alias] = key
         held = self._results.get(key)
-        is_on_disk = held is None or not held.remake_seconds
-        if self.on_disk is not None and is_on_disk:
+        if self.on_disk is None:
+            return
+        is_held = held is not None and held.remake_seconds > 0
+        if not is_held and Path(self.on_disk.path_of(key)).exists():
             self.on_disk.aliases.put(alias, key)
 
     def read(self, result: StoredResult) -> Any:

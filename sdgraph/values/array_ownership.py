@@ -8,7 +8,8 @@ is seen by its count of references:
    arguments, and those to one that has a name, both inside of `TakesOver.__new__`.
 2. If the first number is smaller, an array with as few references is made read-only when a value is
    created with it. Nobody else can notice, and the value needs no copy.
-3. Versions of Python in which both numbers are equal copy every array.
+3. Versions of Python in which both numbers are equal copy every array. So does a call whose
+   arguments come from a tuple, `Image(*arguments)`: the tuple hides a reference of the caller.
 """
 
 from __future__ import annotations
@@ -23,15 +24,23 @@ def _references(arguments: tuple[object, ...], position: int) -> int:
     return sys.getrefcount(arguments[position])
 
 
+def _calling_instruction() -> int:
+    """The instruction of the code that makes the value: a call, with or without `*`."""
+    frame = sys._getframe(2)
+    return frame.f_code.co_code[frame.f_lasti]
+
+
 class _Probe:
     """Counts the references to its argument in the way of `TakesOver`."""
 
     references: int
+    instruction: int
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """An object that knows the count."""
         self = super().__new__(cls)
         self.references = _references(args, 0)
+        self.instruction = _calling_instruction()
         return self
 
     def __init__(self, argument: object) -> None:
@@ -48,6 +57,7 @@ def _unnamed_references() -> int:
 
 
 _UNNAMED = _unnamed_references()
+_CALL_WITH_TUPLE = _Probe(*(object(),)).instruction
 
 
 class TakesOver:
@@ -57,6 +67,8 @@ class TakesOver:
         """An object that is not initialized yet."""
         for position in range(len(args)):
             if is_array(args[position]) and _references(args, position) <= _UNNAMED:
+                if _calling_instruction() == _CALL_WITH_TUPLE:
+                    break
                 _freeze(args[position])
         return super().__new__(cls)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,35 @@ def test_a_plan_names_what_is_made_again(tmp_path: Path) -> None:
     other = toys.Edges(image=toys.Square(size=64, grey=7), low=50)
     plan = Session(device="cpu", store=make_store(tmp_path)).plan(Graph.of(other))
     assert [bool(step.not_kept) for step in plan.steps] == [True, False]
+
+
+def test_a_plan_says_so_of_nothing_that_its_run_keeps(tmp_path: Path) -> None:
+    run(make_store(tmp_path), edges())
+    square = toys.Square(size=64, grey=7)
+    session = Session(device="cpu", store=make_store(tmp_path))
+    for graph in (Graph.of(square), Graph.of(toys.Edges(image=square, low=50), pinned=[square])):
+        assert not any(step.not_kept for step in session.plan(graph).steps)
+
+
+def test_without_links_a_result_of_large_inputs_is_found_before_they_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "symlink", lambda *_: (_ for _ in ()).throw(OSError("no links")))
+    run(make_store(tmp_path), edges())
+    assert run(make_store(tmp_path), edges())[0] == []
+
+
+def test_an_alias_on_disk_leads_to_nothing_that_is_only_in_memory_or_nowhere(
+    tmp_path: Path,
+) -> None:
+    for limit in (0, 2**20):
+        store = Store(limit, folder=tmp_path)
+        assert store.on_disk is not None
+        store.on_disk.speed.seconds_per_byte = 1.0
+        for key, always in ((b"a" * 16, False), (b"b" * 16, True)):
+            store.put(key, 7, remake_seconds=0.1, always=always)
+            store.add_alias(key[::-1][:-1] + b"x", key)
+    assert len(list(tmp_path.rglob("*.alias"))) == 1
 
 
 def test_the_memory_of_a_session_has_it_all(tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ def test_an_array_with_a_view_stays_the_callers() -> None:
         lambda array: Image(*[array]),
         lambda array: Image(pixels=array),
         lambda array: (lambda pixels: Image(pixels))(array),
+        lambda array: (lambda *arguments: Image(*arguments))(array),
+        lambda array: (lambda *arguments, **more: Image(*arguments, **more))(array),
     ],
 )
 def test_whatever_the_call_looks_like_a_kept_array_stays_the_callers(
