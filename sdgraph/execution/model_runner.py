@@ -222,7 +222,8 @@ class ModelRunner:
             left_out = step.node.parts().keys() - used if used else ()
             parts = {name: part for name, part in parts.items() if name not in left_out}
             recall = self._recall_known(step)
-        lease = self._lease_for(fallback, parts)
+        dtype = self._dtype if fallback.device != "cpu" else devices.default_dtype("cpu")
+        lease = self._models.lease(parts, fallback.device, dtype, self._report)
         return attempt(lease, self.make_function(step, fallback.node), arguments, recall=recall)
 
     def _recall_known(self, step: Step) -> Recall:
@@ -244,7 +245,8 @@ class ModelRunner:
     ) -> tuple[str | None, Any]:
         used = {use.name for use in stage.uses}
         parts = {name: part for name, part in fallback.node.parts().items() if name in used}
-        lease = self._lease_for(fallback, parts)
+        # Whatever the device, the node takes the result in the dtype of the run.
+        lease = self._models.lease(parts, fallback.device, self._dtype, self._report)
         reason, data = attempt(lease, _stage_function(stage, fallback.node), arguments)
         if reason is None and fallback.altered:
             altered.append(fallback.description)
@@ -267,12 +269,6 @@ class ModelRunner:
             self._report,
             choose_actions=partial(self._replanner.actions_before, position),
         )
-
-    def _lease_for(
-        self, fallback: Fallback, parts: Mapping[str, Part]
-    ) -> AbstractContextManager[Models]:
-        dtype = self._dtype if fallback.device != "cpu" else devices.default_dtype("cpu")
-        return self._models.lease(parts, fallback.device, dtype, self._report)
 
     def _prefetch_function(self, step: Step) -> Callable[[], object] | None:
         """A function that starts to read the files that the plan reads ahead during the step."""

@@ -83,7 +83,7 @@ def write_workflow(
     for node in graph.nodes:
         entry = entries[node] = {"type": type_name(type(node))}
         if node in graph.uncached or node in graph.pinned:
-            entry["cache"] = node in graph.pinned
+            entry["cache"] = node not in graph.uncached
         fields = node.non_default_fields()
         for place in graph.origins.get(node, {}) if with_inputs else ():
             fields[str(place[0])] = getattr(node, str(place[0]))

@@ -279,6 +279,14 @@ def test_a_run_fetches_the_same_adapter(hub: HubServer) -> None:
         fetch_lora(Lora("org/two"))
 
 
+def test_an_adapter_of_a_revision_is_found_after_it_was_fetched(hub: HubServer) -> None:
+    hub.repositories["org/adapter"] = {"x.safetensors": ADAPTER}
+    for revision in ("main", COMMIT):
+        lora = Lora("org/adapter", revision=revision)
+        path = fetch_lora(lora)
+        assert find_lora(lora) == path and path.name == "x.safetensors"
+
+
 @pytest.mark.parametrize("name", ["diffusion_pytorch_model.fp16", "diffusion_pytorch_model"])
 def test_a_control_network_and_a_motion_adapter_are_one_model(
     sdgraph: Command, hub: HubServer, name: str

@@ -13,7 +13,8 @@ from sdgraph import events
 from sdgraph.errors import NodeFailedError, OutOfMemoryError, out_of_memory
 from sdgraph.execution import Session
 from sdgraph.execution.oom_fallback import fallbacks
-from sdgraph.graph import Graph, In, Node
+from sdgraph.graph import Graph, In, Node, Stage
+from sdgraph.memory import Budgets
 from sdgraph.models import ModelCache, Models, ResolvedPart
 from sdgraph.models.loading import devices
 from sdgraph.nodes import Text2Image
@@ -44,6 +45,28 @@ class Hungry(Node[str]):
         if len(tries) <= self.fails:
             raise MemoryError("out of memory: tried to allocate 9 GiB")
         return f"{self.size} on {models.device}"
+
+
+class Reading(Node[str]):
+    """A node with a stage that runs out of memory until it is tried on the CPU."""
+
+    checkpoint: In[Checkpoint]
+
+    def parts(self) -> Mapping[str, Part]:
+        assert isinstance(self.checkpoint, Checkpoint)
+        return {name: Part(self.checkpoint, name) for name in ("unet", "vae")}
+
+    def stages(self) -> Iterator[Stage]:
+        yield Stage("prompt", {}, ("vae",), runs_alone=True)
+
+    def run_stage(self, name: str, models: Models, arguments: Mapping[str, Any]) -> bytes:
+        tries.append((models.dtype, models.device))
+        if models.device != "cpu":
+            raise MemoryError("out of memory: tried to allocate 9 GiB")
+        return models.dtype.encode()
+
+    def run(self, checkpoint: Checkpoint, models: Models) -> str:
+        return models.recall("prompt", bytes).decode()
 
 
 FALLBACKS = [
@@ -108,6 +131,17 @@ def test_what_was_made_in_another_way_is_not_remembered(
     before = len(tries)
     session.run(graph)
     assert len(tries) - before == tried_again
+
+
+def test_a_stage_on_the_cpu_is_computed_in_the_dtype_that_its_node_takes(
+    tmp_path: Path,
+) -> None:
+    weights = {name: fake_checkpoints.safetensors(name[0].encode() * 7) for name in ("unet", "vae")}
+    source = fake_checkpoints.checkpoint(tmp_path / "one", **weights)
+    cache = ModelCache(fake_checkpoints.Loader(), budgets=Budgets(accelerator=10))
+    session = Session(device="cuda", dtype="float16", models=cache, store=Store())
+    results = session.run(Graph.of(Reading(checkpoint=Checkpoint(source))))
+    assert results == {"reading": "float16"} and tries[-1] == ("float16", "cpu")
 
 
 def test_another_error_tries_no_fallback(checkpoint: Checkpoint) -> None:

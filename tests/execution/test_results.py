@@ -202,6 +202,15 @@ def test_cache_true_pins_a_result_and_false_outside_outweighs_it(tmp_path: Path)
         assert (len(graph.pinned), len(graph.uncached)) == (pinned, uncached)
 
 
+def test_equal_nodes_of_which_one_says_cache_false_run_every_time() -> None:
+    nodes = "a: {type: Number, value: 3, cache: true}, b: {type: Number, value: 3, cache: false}"
+    flow = workflow_from_yaml(
+        f"nodes: {{{nodes}, c: {{type: Add, a: $a, b: $b}}}}", registry=toys.REGISTRY
+    )
+    graph = flow.graph()
+    assert len(graph.uncached) == 1 and "cache: false" in graph_to_yaml(graph)
+
+
 def test_cache_is_true_or_false_and_nothing_else() -> None:
     with pytest.raises(
         InvalidWorkflowError, match="false for a node that runs every time"

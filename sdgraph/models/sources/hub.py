@@ -88,21 +88,46 @@ def in_cache(source: str, revision: str | None, names: tuple[str, ...]) -> Path 
 def cached_snapshots(*sources: str) -> Iterator[Path]:
     """The folders in the hub's cache of the main branches of repositories.
 
-    It reads the cache itself: to import the hub's client takes a quarter of a second.
-
     Args:
         sources: The names of the repositories; none for all, by name.
     """
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    names = [f"models--{source.replace('/', '--')}" for source in sources]
+    names = [_cache_name(source) for source in sources]
     for name in names or names_in(HF_HUB_CACHE):
-        repository = Path(HF_HUB_CACHE, name)
-        try:
-            commit = (repository / "refs" / "main").read_text("utf-8").strip()
-        except (OSError, ValueError):
-            continue
-        yield repository / "snapshots" / commit
+        if (snapshot := _snapshot(Path(HF_HUB_CACHE, name), "main")) is not None:
+            yield snapshot
+
+
+def cached_snapshot(source: str, revision: str | None) -> Path | None:
+    """The folder in the hub's cache of a revision of a repository; None if it is not there.
+
+    Args:
+        source: The name of the repository.
+        revision: A branch, tag or commit; None for the main branch.
+    """
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return _snapshot(Path(HF_HUB_CACHE, _cache_name(source)), revision or "main")
+
+
+def _cache_name(source: str) -> str:
+    return f"models--{source.replace('/', '--')}"
+
+
+def _snapshot(repository: Path, revision: str) -> Path | None:
+    """The folder of a revision; it reads the cache itself.
+
+    To import the hub's client takes a quarter of a second.
+    """
+    if ".." in Path(revision).parts:
+        return None
+    try:
+        commit = (repository / "refs" / revision).read_text("utf-8").strip()
+    except (OSError, ValueError):
+        commit = revision
+    snapshot = repository / "snapshots" / commit
+    return snapshot if is_folder(snapshot) else None
 
 
 def fetch(

@@ -64,11 +64,11 @@ def _in_cache(lora: Lora) -> Path | None:
         folder = hub.in_cache(lora.source, lora.revision, (name,))
         if folder is not None:
             return folder / Path(name).name
-    if lora.file is None and lora.revision is None:
-        for folder in hub.cached_snapshots(lora.source):
-            only = adapter_file(names_in(folder))
-            return None if only is None else folder / only
-    return None
+    folder = hub.cached_snapshot(lora.source, lora.revision)
+    if lora.file is not None or folder is None:
+        return None
+    only = adapter_file(names_in(folder))
+    return None if only is None else folder / only
 
 
 def adapter_file(names: Iterable[str]) -> str | None:
