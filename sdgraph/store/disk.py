@@ -11,11 +11,7 @@ The operations:
 3. Read (`DiskStore.get`): a plan reads only the header, and sets the file's time to now, which
    marks it as the most recently used one. `DiskResult.value` reads the rest when a step needs it,
    and compares it with the hash in the header.
-4. Prune (`DiskStore.prune`): after a write, if a twentieth of the budget was written since the last
-   time, the folder is scanned. Abandoned hidden files are removed, then the records that save the
-   least time per byte (`admission.retention_score`) until another twentieth is free, then the
-   aliases of removed records. A new process skips
-   its first scan if another one has scanned within a minute, as the time of `.looked` shows.
+4. Prune (`disk_budget`): from time to time, the records that save the least time are removed.
 5. Damage: a record that cannot be read, names another key than its file, or whose value has another
    hash, is removed and counts as missing. Before a run, the plan makes the result again; during a
    run, `LostRecordError` makes the session plan again. A failing disk never stops a run: each
@@ -37,8 +33,9 @@ from sdgraph.files import atomic_write, read_text, sdgraph_home, write_only_in
 from sdgraph.formatting import format_count
 
 from . import serialization
-from .admission import is_worth_keeping, retention_score
+from .admission import is_worth_keeping
 from .aliases import Aliases
+from .disk_budget import DiskBudget
 from .disk_speed import DiskSpeed
 from .not_kept import NotKept, NotKeptNotes
 from .record_files import RecordFile, is_record, list_files, remove, touch, write_chunks
@@ -53,8 +50,6 @@ from .serialization import (
 DEFAULT_BYTES = 4 * 2**30
 
 _SUFFIX = ".safetensors"
-_ABANDONED_S = 3600
-"""A hidden file older than this was left by a process that was killed while it wrote."""
 _KEYS = ".keys"
 """The file with the version of the keys under which the records are stored."""
 _KEYS_VERSION = 4
@@ -62,14 +57,6 @@ _KEYS_VERSION = 4
 
 Keys of version 1 contained the path of a node's module, those of 2 the name of its pack; since 3 a
 record says its key; the contents of pictures in keys of version 3 had another hash.
-"""
-_SCANNED = ".looked"
-_SCAN_AGAIN_S = 60
-"""A new process scans the folder only if no process has done so for this time."""
-_SLACK = 20
-"""The folder is scanned again when this part of the budget (a twentieth) has been written.
-
-A scan leaves as much free, so that not every further record leads to a scan.
 """
 
 
@@ -134,6 +121,7 @@ class DiskStore:
         self._root = f"{self.folder}{os.sep}"  # joining a thousand paths is faster as text
         self.aliases = Aliases(self.folder)
         self.not_kept = NotKeptNotes(self.folder)
+        self._budget = DiskBudget(self.folder, limit, self.aliases)
         self.speed = DiskSpeed()
         self.warnings: deque[str] = deque()
         """The problems that have not been reported yet."""
@@ -145,9 +133,6 @@ class DiskStore:
         self._unwritable = False
         self._keys_version: int | None = None
         """The version of the folder's keys; None if it was not read yet or there is none."""
-        self._written: int | None = None
-        """The bytes written since the folder was last scanned; None before the first scan."""
-        self._held = 0
 
     def path_of(self, key: bytes) -> str:
         """The file of a key's record."""
@@ -237,7 +222,7 @@ class DiskStore:
         if self._keys_version is None:
             self._drop_older_records()
         size = sum(map(len, chunks))
-        if size > self._goal or _is_newer(path):
+        if size > self._budget.goal or _is_newer(path):
             return False
         began = time.perf_counter()
         try:
@@ -254,7 +239,7 @@ class DiskStore:
         if self._keys_version is None:
             self._write_keys_version()
         self._lost.discard(key)
-        self._keep_within_budget(size)
+        self._budget.count_write(size)
         return True
 
     def _drop_older_records(self) -> None:
@@ -287,82 +272,18 @@ class DiskStore:
 
     def header(self, file: RecordFile) -> Header | None:
         """The header of a record; None if it cannot be read or is of a newer version."""
-        try:
-            return serialization.read_header(file.path)
-        except (OSError, DamagedRecordError, NewerRecordError):
-            return None
+        return serialization.header_or_none(file.path)
 
     def prune(self, limit: int | None = None, older: float | None = None) -> tuple[int, int]:
         """Removes old records, then those that save the least time per byte above a budget.
 
-        Files that a killed process has left are removed too.
-
-        Args:
-            limit: The bytes of records that may stay; None is no limit.
-            older: Records that were not used for so many seconds are removed; None keeps them.
-
-        Returns:
-            How many records were removed, and their bytes.
+        The arguments and the result are those of `DiskBudget.prune`.
         """
-        now, count, freed = time.time(), 0, 0
-        kept: list[RecordFile] = []
-        for file in list_files(self.folder):
-            if not is_record(file):
-                if abs(now - file.used) > _ABANDONED_S:
-                    remove(file.path)
-            elif older is not None and now - file.used > older and remove(file.path):
-                count, freed = count + 1, freed + file.bytes
-            else:
-                kept.append(file)
-                if file.used > now:
-                    # The clock was wrong: the record must not stay the most recently used forever.
-                    touch(file.path)
-        held = sum(file.bytes for file in kept)
-        if limit is not None and held > limit:
-            kept.sort(key=lambda file: (self._score(file, now), file.used, file.path))
-            for file in kept:
-                if held > limit and remove(file.path):
-                    held, count, freed = held - file.bytes, count + 1, freed + file.bytes
-        self._held, self._written = held, 0
-        if count:
-            self.aliases.prune()
-        with suppress(OSError):
-            (self.folder / _SCANNED).touch()
-        return count, freed
-
-    def _score(self, file: RecordFile, now: float) -> float:
-        """What a record is worth; one that cannot be read is worth nothing."""
-        header = self.header(file)
-        if header is None:
-            return 0.0
-        return retention_score(header.remake_seconds, file.bytes, now - file.used)
+        return self._budget.prune(limit, older)
 
     def clear(self) -> tuple[int, int]:
         """Removes every record; returns how many, and their bytes."""
         return self.prune(limit=-1)
-
-    @property
-    def _goal(self) -> int:
-        """The bytes of records that may stay after a scan."""
-        return self.limit - self.limit // _SLACK
-
-    def _keep_within_budget(self, written: int) -> None:
-        """Scans the folder from time to time, because other processes write to it too."""
-        if self._written is None and self._was_scanned():
-            self._written = 0
-        if self._written is not None:
-            self._written += written
-            if self._written <= min(self.limit - self._held, self.limit // _SLACK):
-                return
-        self.prune(self._goal)
-
-    def _was_scanned(self) -> bool:
-        """Whether a process has scanned the folder within the last minute."""
-        try:
-            scanned = (self.folder / _SCANNED).stat().st_mtime
-        except OSError:
-            return False
-        return abs(time.time() - scanned) < _SCAN_AGAIN_S
 
     def _discard(self, path: str, error: Exception) -> None:
         """Removes a damaged record and adds a warning."""

@@ -141,6 +141,14 @@ def read_header(path: str | Path) -> Header:
     return _header_of(record)
 
 
+def header_or_none(path: str | Path) -> Header | None:
+    """The header of a record; None if it cannot be read or is of a newer version."""
+    try:
+        return read_header(path)
+    except (OSError, DamagedRecordError, NewerRecordError):
+        return None
+
+
 def read_value(path: str | Path, content: str) -> Any:
     """The value in a record.
 
