@@ -53,7 +53,7 @@ class ModelRunner:
     ) -> None:
         self.loads = 0
         self.bytes_loaded = 0
-        self.stages = StageResults(plan, results.store)
+        self.stages = StageResults(plan, results)
         self._plan = plan
         self._models = models
         self._results = results

@@ -6,7 +6,7 @@ For each step, in this order:
    content of results that were not known then.
 2. The result is taken from the store, if the plan found it there or another run has made it since.
 3. Otherwise the node runs, and `keep` keeps its value in memory. If it takes longer to make again
-   than to keep and fetch, or is a target or made by models, it is also kept on disk.
+   than to keep and fetch, or is a target, pinned or made by models, it is also kept on disk.
 4. The value is remembered under the key, unless the node ran with other settings (see
    `oom_fallback`), or a file that was read has changed: then the key is wrong for it.
 5. The key gets an alias, by which the next plan finds the result without its inputs' contents.
@@ -71,6 +71,7 @@ class Results:
         }
         self._reported = set(results)
         self.values.clear()
+        self._content_hashes.clear()  # a node that runs again may read a file that has changed
         return dict(results)
 
     def look_up(self, step: Step, plan: Plan) -> bytes | None:
@@ -103,7 +104,7 @@ class Results:
             and self.store is not None
             and node not in self.alterations
             and self._is_key_right(step, plan, key)
-            and (key != step.alias or self._is_lineage_right)
+            and (key != step.alias or self.is_lineage_right)
         ):
             read = {child for _, child in node.wires}
             remake_seconds = seconds + sum(self._remake_seconds.get(each, 0.0) for each in read)
@@ -183,11 +184,12 @@ class Results:
 
     def _add_alias(self, step: Step, key: bytes) -> None:
         """Adds the alias of a result, unless a node ran with other settings or a file changed."""
-        if step.alias is not None and self.store is not None and self._is_lineage_right:
+        if step.alias is not None and self.store is not None and self.is_lineage_right:
             self.store.add_alias(step.alias, key)
 
     @property
-    def _is_lineage_right(self) -> bool:
+    def is_lineage_right(self) -> bool:
+        """Whether every result is what its lineage says: no settings or files have changed."""
         return not self.alterations and not self._inputs_changed
 
     def _content_hash(self, node: Node[Any]) -> str:

@@ -23,7 +23,7 @@ class LookupResult(NamedTuple):
     contexts: Mapping[Node[Any], str]
     """The execution contexts of nodes that may be remembered and have no computed checkpoint."""
     lineages: Mapping[Node[Any], bytes]
-    """Keys by lineage of all nodes that have one."""
+    """Keys by lineage of all nodes that have one; none if the rest of a run is planned again."""
 
 
 def look_up(
@@ -77,7 +77,8 @@ def look_up(
             results[node] = result
             if node in new_aliases:
                 store.add_alias(aliases[node], key)
-    return LookupResult(results, keys, new_aliases, contexts, lineages)
+    # Known results may have been made of files that have changed, or with other settings.
+    return LookupResult(results, keys, new_aliases, contexts, lineages if not known_results else {})
 
 
 def _find_by_lineage(

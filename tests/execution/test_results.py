@@ -20,6 +20,7 @@ from sdgraph import (
 )
 from sdgraph.cli.explain import RunExplainer
 from sdgraph.errors import NodesFailedError
+from sdgraph.execution.results import Results
 from sdgraph.graph import Node, Registry
 from sdgraph.language import workflow_from_yaml
 from sdgraph.language.writer import graph_to_yaml
@@ -209,6 +210,19 @@ def test_equal_nodes_of_which_one_says_cache_false_run_every_time() -> None:
     )
     graph = flow.graph()
     assert len(graph.uncached) == 1 and "cache: false" in graph_to_yaml(graph)
+
+
+def test_a_key_is_made_of_the_value_that_a_node_has_made_since_the_run_was_planned_again() -> None:
+    number = toys.Number(value=3)
+    store = Store()
+    plan = Session(store=store, device="cpu").plan(Graph.of(toys.Add(a=number, b=1)))
+    results = Results(store, events.EventEmitter(None))
+    keys = []
+    for value in (3, 4):
+        results.values[number] = value
+        keys.append(results.look_up(plan.steps[1], plan))
+        results.take_known()
+    assert None not in keys and keys[0] != keys[1]
 
 
 def test_cache_is_true_or_false_and_nothing_else() -> None:
