@@ -27,8 +27,8 @@ def map_adapter_config(shapes: TensorShapes) -> dict[str, Any] | None:
     Args:
         shapes: The shapes of its tensors, by name.
     """
-    names = map_adapter_names(shapes)
     try:
+        names = map_adapter_names(shapes)
         return _config({new: shapes[old] for old, new in names.items()})
     except (LookupError, ValueError, TypeError):
         return None  # a part of one, or shapes that no such network has

@@ -15,7 +15,9 @@ from .safetensors_files import TensorShapes
 MODULE_PREFIX = "module."
 """What the names of tensors begin with in files that were saved while training on several GPUs."""
 
-_MODULE = re.compile(r"(down_blocks|mid_block|up_blocks)\.(?:(\d+)\.)?motion_modules\.(\d+)\.(.*)")
+_MODULE = re.compile(
+    r"(down_blocks|mid_block|up_blocks)\.(?:(\d{1,3})\.)?motion_modules\.(\d{1,3})\.(.*)"
+)
 _POSITIONS = ("pos_embed.pe", "pos_encoder.pe")
 _USUAL_LENGTH = 32
 """The number of frames of an adapter whose file has no tensors of positions."""
@@ -35,7 +37,7 @@ def motion_adapter_config(shapes: TensorShapes) -> dict[str, Any] | None:
         if match is not None and match[1] == "down_blocks":
             block = int(match[2] or 0)
             layers.setdefault(block, set()).add(int(match[3]))
-            if match[4].endswith("proj_in.weight"):
+            if match[4].endswith("proj_in.weight") and shape:
                 widths[block] = shape[0]
     if not widths or sorted(widths) != list(range(len(widths))) or widths.keys() != layers.keys():
         return None
@@ -62,7 +64,7 @@ def _input_channels(names: TensorShapes) -> int | None:
 
 def _depth(names: Iterable[str], blocks: str) -> int:
     """How many blocks of transformers a motion module has, at most."""
-    pattern = re.compile(rf"{blocks}\..*\btransformer_blocks\.(\d+)\.")
+    pattern = re.compile(rf"{blocks}\..*\btransformer_blocks\.(\d{{1,3}})\.")
     numbers = [int(match[1]) for name in names if (match := pattern.match(name))]
     return max(numbers, default=0) + 1
 

@@ -78,3 +78,7 @@ def test_the_tensors_tell_the_config(settings: dict[str, Any]) -> None:
 )
 def test_a_part_of_one_has_no_config(shapes: dict[str, tuple[int, ...]]) -> None:
     assert map_adapter_config(shapes) is None
+
+
+def test_a_block_with_a_number_of_thousands_of_digits_tells_no_config() -> None:
+    assert map_adapter_config({f"body.{'9' * 5000}.block1.weight": (1, 1)}) is None
