@@ -61,7 +61,7 @@ record says its key; the contents of pictures in keys of version 3 had another h
 
 
 class LostRecordError(Exception):
-    """A record that the plan of a run reuses is gone or damaged."""
+    """A record that the plan of a run reuses is gone, damaged, or made of what has changed."""
 
 
 class DiskResult(NamedTuple):
