@@ -20,7 +20,11 @@ from sdgraph.nodes.diffusion.families import (
     text_width,
 )
 from sdgraph.nodes.diffusion.prompts.prompt_weights import MAX_WEIGHT, excessive_weight
-from sdgraph.nodes.diffusion.sampling.schedulers import schedule_problems, schedulers_for
+from sdgraph.nodes.diffusion.sampling.schedulers import (
+    fewest_steps,
+    schedule_problems,
+    schedulers_for,
+)
 from sdgraph.values import Checkpoint
 
 _NODES: dict[Purpose, str] = {
@@ -355,7 +359,7 @@ def step_problems(
     """
     settings = resolve(checkpoint).config(SCHEDULER) or {}
     name = scheduler or settings.get("_class_name")
-    fewest = family.fewest_steps(str(name))
+    fewest = max(family.fewest_steps(str(name)), fewest_steps(checkpoint, scheduler))
     if steps < fewest:
         found = f"{format_count(steps, 'step')} by {name} for {family.label}"
         wanted = f"at least {fewest}"

@@ -13,7 +13,7 @@ from sdgraph.models import SCHEDULERS, quiet_libraries, resolve
 from sdgraph.nodes.diffusion.families import SCHEDULER
 from sdgraph.values import Checkpoint
 
-from . import noise_schedules
+from . import noise_schedules, solver_problems
 from .noise_schedules import schedule_settings
 
 Scheduler = Literal[
@@ -158,6 +158,21 @@ def schedule_problems(
     own = {} if name else settings
     yield from noise_schedules.schedule_problems(schedule, class_name, own, called)
     yield from noise_schedules.prediction_problems(class_name, settings, called)
+    made_with = {**settings, **(_CLASSES[name][1] if name else {})}
+    yield from solver_problems.solver_problems(
+        class_name, made_with, called, is_named=name is not None
+    )
+
+
+def fewest_steps(checkpoint: Checkpoint, name: str | None) -> int:
+    """The fewest steps that a scheduler can make with a checkpoint's config.
+
+    Args:
+        checkpoint: The checkpoint, whose configs are on this disk.
+        name: The scheduler's name; None for the checkpoint's own.
+    """
+    settings = resolve(checkpoint).config(SCHEDULER) or {}
+    return solver_problems.fewest_steps(_class_of(name, settings), settings)
 
 
 def scheduler_warnings(checkpoint: Checkpoint, name: str | None) -> Iterator[Problem]:
