@@ -158,7 +158,7 @@ class DiffusionFields(Node[T_co], Generic[T_co]):
     @property
     def is_guided(self) -> bool:
         """Whether the negative prompt has an effect, and a step is two passes."""
-        return self.family.is_guided(self.known_checkpoint, self.chosen_guidance)
+        return self.family.is_guided(self.known_checkpoint, self.chosen_guidance, self.task())
 
     def chosen_fields(self) -> Mapping[str, object]:
         """The usual steps and guidance of the checkpoint, where they were not given."""

@@ -98,7 +98,7 @@ ANIMATEDIFF = replace(
     prompt_encoding=replace(
         STABLE_DIFFUSION.prompt_encoding, encode_prompt_of="StableDiffusionPipeline"
     ),
-    guidance=Guidance(scale=7.5),
+    guidance=Guidance(scale=7.5, two_pass_tasks=("text-to-video", "video-to-video")),
     video=_VIDEO,
     adapters=("lora", "textual-inversion"),
     knobs=("vae", "attention", "channels_last"),

@@ -91,6 +91,8 @@ class Guidance:
             (`guidance_rescale`).
         skipping_tasks: The tasks whose pipelines can guide away from a pass without some layers
             (`skip_guidance_layers`).
+        two_pass_tasks: The tasks whose pipelines do classifier-free guidance even if the denoiser
+            reads the scale (`embedded`, or a U-Net with `time_cond_proj_dim`).
         guider: The name of the component that guides, where the pipelines take no scale; "" if
             they take one.
         image_argument: The pipelines' argument for how closely a picture that is edited is
@@ -106,6 +108,7 @@ class Guidance:
     in_turn: bool = False
     rescaled_tasks: tuple[str, ...] = ()
     skipping_tasks: tuple[str, ...] = ()
+    two_pass_tasks: tuple[str, ...] = ()
     guider: str = ""
     image_argument: str = ""
     image_scale: float = 1.5

@@ -18,7 +18,9 @@ LATENT_CONSISTENCY = replace(
         "text-to-image": "LatentConsistencyModelPipeline",
         "image-to-image": "LatentConsistencyModelImg2ImgPipeline",
     },
-    guidance=Guidance(scale=8.5, embedded=True),
+    guidance=Guidance(
+        scale=8.5, embedded=True, two_pass_tasks=("controlnet-image", "controlnet-inpaint")
+    ),
     steps=4,
     few_steps=4,
 )

@@ -305,14 +305,13 @@ class ModelFamily:
         """The scale of guidance that suits a checkpoint that is known to be distilled."""
         return self.usual_guidance(checkpoint) if self.guidance.embedded else 0.0
 
-    def is_guided(self, checkpoint: Checkpoint, scale: float) -> bool:
-        """Whether a step is two passes, of which one follows the negative prompt."""
-        guidance = self.guidance
-        if guidance.embedded or self._is_distilled(checkpoint):
+    def is_guided(self, checkpoint: Checkpoint, scale: float, task: Task | None = None) -> bool:
+        """Whether a step of a task is two passes, of which one follows the negative prompt."""
+        guidance, config = self.guidance, self.denoiser_config(checkpoint)
+        reads_scale = guidance.embedded or config.get("time_cond_proj_dim")
+        if reads_scale and task not in guidance.two_pass_tasks:
             return False
-        if self.denoiser_config(checkpoint).get("time_cond_proj_dim"):
-            return False  # a U-Net that reads the scale itself, as those of latent consistency
-        return scale > guidance.none_up_to
+        return scale > guidance.none_up_to and not self._is_distilled(checkpoint)
 
     def _is_distilled(self, checkpoint: Checkpoint) -> bool:
         return self.is_distilled(resolve(checkpoint).index or {}, self.denoiser_config(checkpoint))

@@ -116,7 +116,8 @@ SDXL = ModelFamily(
         in_windows=True,
     ),
     guidance=Guidance(
-        rescaled_tasks=("text-to-image", "image-to-image", "inpaint", "controlnet-inpaint")
+        rescaled_tasks=("text-to-image", "image-to-image", "inpaint", "controlnet-inpaint"),
+        two_pass_tasks=("controlnet-image", "controlnet-inpaint"),
     ),
     hidden_state=-2,
     pooled=True,

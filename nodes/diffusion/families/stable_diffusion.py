@@ -71,7 +71,10 @@ STABLE_DIFFUSION = ModelFamily(
         UNET_CONTROL, map_adapters=MapAdapterSettings(pipeline="StableDiffusionAdapterPipeline")
     ),
     denoiser=UNET_2D,
-    guidance=Guidance(rescaled_tasks=("text-to-image",)),
+    guidance=Guidance(
+        rescaled_tasks=("text-to-image",),
+        two_pass_tasks=("controlnet-image", "controlnet-inpaint", "depth-to-image"),
+    ),
     few_steps=1,
     lora_prefixes={
         **UNET_LORA_PREFIXES,

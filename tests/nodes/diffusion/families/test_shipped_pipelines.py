@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdgraph import Checkpoint, Session, run
+from sdgraph import Checkpoint, Session, Store, run
 from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import (
     ControlNet,
@@ -141,6 +141,38 @@ def test_it_makes_what_diffusers_makes(
         expected = paste_masked(START, expected, MASK).numpy
     made = run(node, session=session)
     assert same(made.frames if task == "text-to-video" else made.numpy, expected)
+
+
+@pytest.mark.parametrize("task", ["controlnet-image", "controlnet-inpaint"])
+def test_these_guide_a_latent_consistency_model_with_a_remembered_prompt(
+    sources: Any, network_for: Any, tmp_path: Path, task: Task
+) -> None:
+    source = sources("latent-consistency")
+    network = network_for(source)
+    cls, fields, call = NODES[task]
+    prompts: Any = {"prompt": "a man", "negative_prompt": "a dog"}
+    control = {"control": EDGES, "scale": 0.8, "controlnet": Checkpoint(network)}
+    fields = {**fields, **control, **prompts, "steps": 2, "guidance": 5.0}
+    node = cls(checkpoint=Checkpoint(source), seed=1, **fields)
+    assert list(node.warnings()) == []
+    run(node, session=Session(device="cpu", store=Store(folder=tmp_path)))
+    again = Session(device="cpu", store=Store(folder=tmp_path))
+    made = run(node.replace(seed=2), session=again)
+    assert not any("text_encoder" in component.name for component in again.models.loaded())
+    pipeline = "StableDiffusionControlNet" + ("Inpaint" if "inpaint" in task else "Img2Img")
+    expected = script(
+        f"{pipeline}Pipeline",
+        source,
+        seed=2,
+        networks=(network,),
+        steps=2,
+        guidance_scale=5.0,
+        **prompts,
+        **call,
+    )
+    if task.endswith("inpaint"):
+        expected = paste_masked(START, expected, MASK).numpy
+    assert same(made.numpy, expected)
 
 
 def test_every_task_of_these_families_is_tried() -> None:

@@ -72,8 +72,27 @@ def test_the_families_say_which_pipelines_of_diffusers_have_them() -> None:
         for task, name in family.pipelines.items():
             takes = set(inspect.signature(getattr(diffusers, name).__call__).parameters)
             guidance = family.guidance
-            assert (task in guidance.rescaled_tasks) == ("guidance_rescale" in takes), name
+            rescales = "guidance_rescale" in takes or guidance.guider != ""
+            assert (task in guidance.rescaled_tasks) == rescales, name
             assert (task in guidance.skipping_tasks) == ("skip_guidance_layers" in takes), name
+
+
+def test_the_families_say_which_pipelines_do_not_give_the_scale_to_the_u_net() -> None:
+    import diffusers
+
+    labels = {
+        "AnimateDiff",
+        "AnimateDiff XL",
+        "Latent Consistency",
+        "SDXL",
+        "Stable Diffusion",
+    }
+    families = [family for family in FAMILIES if family.label in labels]
+    assert len(families) == len(labels)
+    for family in families:
+        for task, name in family.pipelines.items():
+            reads = "time_cond_proj_dim" in inspect.getsource(getattr(diffusers, name))
+            assert (task in family.guidance.two_pass_tasks) != reads, name
 
 
 def test_they_are_refused_where_no_pipeline_has_them(stable_diffusion_3: Checkpoint) -> None:
