@@ -96,6 +96,14 @@ def _instruct_pix2pix_xl() -> Any:
     return cls(**{**_components(_xl_unet(8, 64, 6)), **_second_encoder()})
 
 
+def _sdxl() -> Any:
+    """A base with latents of the size of those of `_sdxl_refiner`."""
+    import diffusers
+
+    cls = diffusers.StableDiffusionXLPipeline
+    return cls(**{**_components(_xl_unet(4, 64, 6)), **_second_encoder()})
+
+
 def _sdxl_refiner() -> Any:
     import diffusers
 
@@ -145,6 +153,7 @@ PIPELINES: Mapping[str, Callable[[], Any]] = {
     "instruct-pix2pix": _instruct_pix2pix,
     "instruct-pix2pix-xl": _instruct_pix2pix_xl,
     "latent-consistency": _latent_consistency,
+    "sdxl": _sdxl,
     "sdxl-refiner": _sdxl_refiner,
     "x4-upscaler": _x4_upscaler,
 }
