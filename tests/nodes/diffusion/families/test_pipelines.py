@@ -22,6 +22,7 @@ from sdgraph.nodes.diffusion.node import Diffusion
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import (
     PIPELINES,
+    animated_pipelines,
     audio_video_pipelines,
     unet_pipelines,
     video_pipelines,
@@ -166,7 +167,8 @@ def pairs() -> list[tuple[str, Task]]:
 
 def test_every_checkpoint_is_tried() -> None:
     others = {"qwen-image-edit", "qwen-image-edit-plus", "flux-control", "flux-redux"}
-    for module in (unet_pipelines, video_pipelines, audio_video_pipelines):
+    modules = (animated_pipelines, audio_video_pipelines, unet_pipelines, video_pipelines)
+    for module in modules:
         others |= set(module.PIPELINES)
     assert {name for name, _ in pairs()} == set(PIPELINES) - others
 
