@@ -95,7 +95,7 @@ AROUND: dict[str, list[dict[str, Any]]] = {
         {"between": [photo(8, 8), photo(8, 8)], "at": [1, 2]},
     ],
     "Inpaint": [{"reference": photo(8, 8)}],
-    "Text2Image": [{"reference": photo(8, 8)}],
+    "Text2Image": [{"reference": photo(8, 8)}, {"refiner": Checkpoint("random/sdxl-refiner")}],
     "Mask": [
         {"path": None, "image": photo(8, 8)},
         {"path": None, "box": [1, 2, 5, 6], "width": 64, "height": 64},

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from sdgraph.values import DTYPE_BYTES
@@ -50,6 +51,14 @@ _MASKS = 2
 
 _DECODING = 7.02
 """Tensors of the decoded frames' size while the autoencoder decodes."""
+
+
+class _VaeSettings:
+    """What the pipeline's constructor reads of its VAE, which embedding prompts does not need."""
+
+    config = SimpleNamespace(latent_channels=32)
+    temporal_compression_ratio = 4
+    spatial_compression_ratio = 16
 
 
 def _step_memory(
@@ -157,6 +166,7 @@ HUNYUAN_VIDEO_15 = ModelFamily(
             "prompt_embeds_mask_2",
         ),
         per_prompt=True,
+        read_by_constructor={"vae": _VaeSettings()},
     ),
     guidance=Guidance(
         argument="",

@@ -51,6 +51,8 @@ class PromptEncoding:
         pictures: How its text encoder is given the pictures that are edited; None if it reads
             words alone.
         options_by_config: Further options, by the denoiser's config.
+        read_by_constructor: By the name of a component, an object with what the constructor of
+            its pipeline reads of it: it stands for the component where only prompts are embedded.
     """
 
     results: tuple[str, ...]
@@ -66,6 +68,7 @@ class PromptEncoding:
     memory: Callable[[Mapping[str, Any], int, str], int] | None = None
     pictures: PictureInput | None = None
     options_by_config: Callable[[Config], Mapping[str, Any]] | None = None
+    read_by_constructor: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:

@@ -79,7 +79,8 @@ def make_text_pipeline(
     with quiet_libraries():
         cls = getattr(diffusers, name)
         settings = pipeline_settings(cls, checkpoint, family)
-        pipe = cls(**{**dict.fromkeys(_required(cls)), **settings, **components})
+        absent = {**dict.fromkeys(_required(cls)), **family.prompt_encoding.read_by_constructor}
+        pipe = cls(**{**absent, **settings, **components})
     # Without T5 that of Stable Diffusion 3 reads the width of its embeddings there.
     config = SimpleNamespace(**family.denoiser_config(checkpoint))
     setattr(pipe, family.denoiser.name, SimpleNamespace(config=config))

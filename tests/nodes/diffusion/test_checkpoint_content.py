@@ -98,15 +98,15 @@ def test_weights_of_another_component_are_refused_before_loading(
     assert f"{folder}/{component}" in text and f"the weights of {article} " in text
 
 
-@pytest.mark.parametrize("scale", ["scaled_fp8", "conv_in.scale_weight", "conv_in.weight_scale"])
-def test_scaled_fp8_weights_are_refused_before_loading(
+@pytest.mark.parametrize("scale", ["conv_in.scale_weight", "conv_in.weight_scale"])
+def test_scales_of_weights_that_are_no_fp8_are_refused_before_loading(
     copied: Callable[[str], Path], scale: str
 ) -> None:
     folder = copied("tiny/text-to-image")
     path = folder / "unet" / "diffusion_pytorch_model.safetensors"
     write_header(path, {"conv_in.weight": (32, 4, 3, 3), scale: ()})
     text = refused(folder)
-    assert f"{scale}, a scale of fp8 weights" in text and "name the file itself" in text
+    assert "conv_in.weight" in text and "fp8 with one scale for each layer or output" in text
 
 
 @pytest.mark.parametrize(
@@ -182,6 +182,6 @@ def test_a_training_refuses_such_checkpoints_too(
     assert "its class is diffusers.utils" in problems()
     path = folder / "vae" / "diffusion_pytorch_model.safetensors"
     write_header(path, {"decoder.conv_in.weight": (4,), "decoder.conv_in.scale_weight": ()})
-    assert "a scale of fp8 weights" in problems()
+    assert "fp8 with one scale for each layer or output" in problems()
     edit(folder / "model_index.json", text_encoder=["transformers", "BertModel"])
     assert "whose text_encoder is a BertModel" in problems()

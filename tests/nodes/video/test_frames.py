@@ -31,7 +31,7 @@ from sdgraph.nodes import (
     VideoFromFrames,
 )
 from sdgraph.nodes.tiny_world import Scene, SceneObject, canny_edges, render_frames
-from sdgraph.store import Store
+from sdgraph.store import Store, admission
 from sdgraph.values import Image, Series, Video
 from tests.support.arbitrary_images import assert_unchanged, images, videos
 from tests.support.failing_runs import failure, refused_at_construction, refused_before_load
@@ -159,7 +159,10 @@ def test_only_what_changed_runs_again(on_disk: bool, tmp_path: Path) -> None:
     def kinds_by_node(low: int, fps: float) -> dict[str, str]:
         nonlocal remembering
         if on_disk:
-            remembering = Session(device="cpu", store=Store(folder=tmp_path))
+            store = Store(folder=tmp_path)
+            assert store.on_disk is not None
+            store.on_disk.speed.seconds_per_byte = -admission.HASH_SECONDS_PER_BYTE  # keep all
+            remembering = Session(device="cpu", store=store)
         events: list[Event] = []
         edges = Canny(image=Frames(video=CLIP), low=low)
         run(VideoFromFrames(frames=edges, fps=fps), session=remembering, on_event=events.append)

@@ -33,7 +33,9 @@ _WITH_PICTURES |= {"instruct-pix2pix", "instruct-pix2pix-xl", "qwen-image-edit",
 _WITH_PICTURES |= {"qwen-image-edit-plus", "sdxl-refiner", "wan-flf2v", "wan-i2v", "wan2.2-i2v"}
 _WITH_PICTURES |= {"hunyuan-video-1.5-i2v", "x4-upscaler"}
 """Those that make nothing from a prompt alone."""
-NAMES = sorted(set(PIPELINES) - _ALIKE - _WITH_PICTURES)
+_OF_TWO_PARTS = {"animatediff", "animatediff-xl"}
+"""Those whose denoiser is put together from two components; their own knobs are fewer."""
+NAMES = sorted(set(PIPELINES) - _ALIKE - _WITH_PICTURES - _OF_TWO_PARTS)
 
 
 @cache
