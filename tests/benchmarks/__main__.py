@@ -16,6 +16,7 @@ from . import (
     maps,
     masks,
     memory,
+    peers,
     pictures,
     results,
     sharing,
@@ -27,6 +28,7 @@ from .timing import Row
 
 ALL = {
     "engine": engine.rows,
+    "peers": peers.rows,
     "systems": systems.rows,
     "families": families.rows,
     "masks": masks.rows,
