@@ -20,7 +20,11 @@ from sdgraph.nodes import Text2Image, Text2Video
 from sdgraph.nodes.diffusion.families import family_of
 from sdgraph.nodes.diffusion.node import Diffusion
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
-from sdgraph.nodes.diffusion.random_checkpoints import PIPELINES, make_checkpoint
+from sdgraph.nodes.diffusion.random_checkpoints import (
+    PIPELINES,
+    animated_pipelines,
+    make_checkpoint,
+)
 
 from .timing import Row, cpu_seconds, measure_pair
 
@@ -114,7 +118,8 @@ def row(name: str, folder: Path, rounds: int) -> Row | None:
         make_checkpoint(name, folder)
         if text_node(folder, 64, _FEWEST_STEPS) is None:
             return None
-        pipe = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
+        adapter = {"motion_adapter": None} if name in animated_pipelines.PIPELINES else {}
+        pipe = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.float32, **adapter)
         for part in pipe.components.values():
             if isinstance(part, torch.nn.Module):
                 part.requires_grad_(False)

@@ -52,6 +52,7 @@ from .qwen_image import QWEN_IMAGE
 from .qwen_image_edit import QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS
 from .sana import SANA, SANA_SPRINT
 from .sdxl import SDXL
+from .skyreels import SKYREELS
 from .stable_diffusion import STABLE_DIFFUSION
 from .stable_diffusion_3 import STABLE_DIFFUSION_3
 from .stable_diffusion_upscaler import STABLE_DIFFUSION_UPSCALER
@@ -104,6 +105,7 @@ FAMILIES: tuple[ModelFamily, ...] = (
     HUNYUAN_VIDEO_IMAGE,
     HUNYUAN_VIDEO,
     HUNYUAN_VIDEO_15,
+    SKYREELS,
     STABLE_VIDEO,
 )
 """All families; the first is assumed for a checkpoint whose name gives no hint."""

@@ -32,9 +32,17 @@ def _decoding_memory(
     return int(tensors * images * area * width * DTYPE_BYTES.get(dtype, 4))
 
 
+def _pipeline_by_channels(denoiser: Config) -> str:
+    """The pipeline of SkyReels, whose transformer takes the latents of a picture besides others."""
+    channels = denoiser.get("out_channels")
+    of_skyreels = channels and denoiser.get("in_channels") == 2 * int(channels)
+    return "HunyuanSkyreelsImageToVideoPipeline" if of_skyreels else ""
+
+
 HUNYUAN_VIDEO = ModelFamily(
     label="HunyuanVideo",
     class_names=("HunyuanVideoPipeline",),
+    pipeline_by_config=_pipeline_by_channels,
     name_hint="hunyuanvideo",
     pipelines={"text-to-video": "HunyuanVideoPipeline"},
     denoiser=replace(transformer("HunyuanVideoTransformer3DModel", tensors=18.0), patch=patch_side),

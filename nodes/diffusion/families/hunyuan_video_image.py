@@ -48,6 +48,7 @@ HUNYUAN_VIDEO_IMAGE: ModelFamily = replace(
     HUNYUAN_VIDEO,
     label="HunyuanVideo I2V",
     class_names=("HunyuanVideoImageToVideo",),
+    pipeline_by_config=None,
     name_hint="hunyuanvideo-i2v",
     pipelines={"image-to-video": "HunyuanVideoImageToVideoPipeline"},
     text_encoders=(

@@ -58,17 +58,23 @@ def _components(channels: int = 4, **settings: Any) -> dict[str, Any]:
     }
 
 
-def _hunyuan_video() -> Any:
+def _hunyuan_video(*, from_picture: bool = False) -> Any:
+    """HunyuanVideo for videos from words, or SkyReels, which adds a picture.
+
+    Args:
+        from_picture: Whether the latents of a picture are further channels.
+    """
     import diffusers
     from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE
 
     template = str(DEFAULT_PROMPT_TEMPLATE["template"]).partition("{}")[0]
     count = int(str(DEFAULT_PROMPT_TEMPLATE["crop_start"]))
     tokenizer = llama_tokenizer(pieces_of(template, count))
-    return diffusers.HunyuanVideoPipeline(
+    kind = "HunyuanSkyreelsImageToVideoPipeline" if from_picture else "HunyuanVideoPipeline"
+    return getattr(diffusers, kind)(
         text_encoder=llama(tokenizer),
         tokenizer=tokenizer,
-        **_components(guidance_embeds=True),
+        **_components(channels=8 if from_picture else 4, guidance_embeds=True),
     )
 
 
@@ -149,5 +155,6 @@ HUNYUAN_PIPELINES: Mapping[str, Callable[[], Any]] = {
     "hunyuan-video-1.5-i2v": lambda: _hunyuan_video_15(from_picture=True),
     "hunyuan-video-i2v": _hunyuan_video_i2v,
     "hunyuan-video-i2v-33ch": lambda: _hunyuan_video_i2v(concatenated=True),
+    "skyreels": lambda: _hunyuan_video(from_picture=True),
 }
 """What makes the pipeline of each checkpoint, by its name without `random/`."""

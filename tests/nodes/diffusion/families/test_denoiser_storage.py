@@ -31,7 +31,7 @@ _WITH_PICTURES = {"cogvideox-fun", "cogvideox-i2v", "flux-control", "flux-fill",
 _WITH_PICTURES |= {"flux-redux", "hunyuan-video-i2v", "hunyuan-video-i2v-33ch", "image-variation"}
 _WITH_PICTURES |= {"instruct-pix2pix", "instruct-pix2pix-xl", "qwen-image-edit", "wan-animate"}
 _WITH_PICTURES |= {"qwen-image-edit-plus", "sdxl-refiner", "wan-flf2v", "wan-i2v", "wan2.2-i2v"}
-_WITH_PICTURES |= {"hunyuan-video-1.5-i2v", "x4-upscaler"}
+_WITH_PICTURES |= {"hunyuan-video-1.5-i2v", "skyreels", "x4-upscaler"}
 """Those that make nothing from a prompt alone."""
 _OF_TWO_PARTS = {"animatediff", "animatediff-xl"}
 """Those whose denoiser is put together from two components; their own knobs are fewer."""

@@ -77,6 +77,19 @@ def test_one_for_words_and_one_for_pictures_lead_to_each_other(
     assert family is not None and family.label == "HunyuanVideo I2V"
 
 
+def test_a_transformer_of_skyreels_in_hunyuanvideo_begins_with_a_picture(
+    random_folder: RandomFolder,
+) -> None:
+    whole, base = random_folder("skyreels"), random_folder("hunyuan-video")
+    own = Checkpoint(base, transformer=whole / "transformer")
+    family = family_of(own)
+    assert family is not None and family.label == "SkyReels V1"
+    node = image_node(whole, negative_prompt="a ring")
+    session = Session(device="cpu", store=None)
+    assert not problems_of(node.replace(checkpoint=own)) and node.is_guided
+    assert run(node.replace(guidance=1.0), session=session) != run(node, session=session)
+
+
 def text_node(folder: Path, **fields: Any) -> Text2Video:
     settings = {"prompt": "a star", "width": 64, "height": 64, "steps": 1, "frames": 1}
     return Text2Video(**{**settings, "checkpoint": Checkpoint(folder), **fields})

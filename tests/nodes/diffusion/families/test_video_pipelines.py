@@ -37,6 +37,7 @@ PAIRS: dict[str, tuple[Task, ...]] = {
     "hunyuan-video-i2v": ("image-to-video",),
     "hunyuan-video-i2v-33ch": ("image-to-video",),
     "ltx-video": ("text-to-video", "image-to-video", "frames-to-video", "video-to-video"),
+    "skyreels": ("image-to-video",),
     "wan": ("text-to-video", "video-to-video"),
     "wan-flf2v": ("frames-to-video",),
     "wan-i2v": ("image-to-video",),
@@ -141,7 +142,8 @@ def test_it_makes_what_diffusers_makes(
     folder = random_folder(name)
     node = node_for(folder, task)
     assert not problems_of(node)
-    expected = by_diffusers(folder, task, guidance_scale=node.chosen_guidance)
+    scale = node.family.guidance.argument or "guidance_scale"
+    expected = by_diffusers(folder, task, **{scale: node.chosen_guidance})
     seen: list[Event] = []
     made = run(node, session=Session(device="cpu", store=None), on_event=seen.append)
     steps = [(event.step, event.total) for event in seen if isinstance(event, Stepped)]
