@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from sdgraph import events
@@ -60,11 +60,6 @@ class ModelRunner:
         self._dtype = dtype
         self._emitter = emitter
         self._make_progress = make_progress
-        self._positions = {step.result: position for position, step in enumerate(plan.steps)}
-        actions = [step.memory_actions for step in plan.steps]
-        self._replanner = Replanner(
-            requirements(plan.steps, plan.device), actions, plan.limits, plan.contents
-        )
         self._prefetcher = Prefetcher()
         self._files = {
             use.component.key: tuple(path for path, _ in use.resolved.hashed_files)
@@ -75,6 +70,18 @@ class ModelRunner:
     def close(self) -> None:
         """Stops reading files ahead."""
         self._prefetcher.close()
+
+    @cached_property
+    def _positions(self) -> dict[Node[Any] | bytes, int]:
+        """The position of each step in the plan."""
+        return {step.result: position for position, step in enumerate(self._plan.steps)}
+
+    @cached_property
+    def _replanner(self) -> Replanner:
+        plan = self._plan
+        actions = [step.memory_actions for step in plan.steps]
+        required = requirements(plan.steps, plan.device)
+        return Replanner(required, actions, plan.limits, plan.contents)
 
     def run(self, step: Step, node: Node[Any], arguments: Mapping[str, Any]) -> Any:
         """The value of a step's node; if memory runs out, that of a fallback.

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -64,15 +64,20 @@ def make_plan(
     lookup = look_up(graph, store, device, dtype, known_results or {})
     needed = _needed_nodes(graph, order, lookup.results)
     frame_nodes = find_frame_nodes(graph.nodes)
+    nodes = [node for node in order if node in needed]
+    releases = _releases(graph, ((node, _inputs(node, lookup)) for node in nodes))
     steps = [
-        _step(node, graph, store, lookup, frame_nodes, device, dtype)
-        for node in order
-        if node in needed
+        _step(node, graph, store, lookup, frame_nodes, device, dtype, releases.get(node, ()))
+        for node in nodes
     ]
-    steps, memory_plan = _plan_memory(steps, graph, device, dtype, limits, contents)
+    if any(step.uses for step in steps):
+        steps, memory_plan = _plan_memory(steps, graph, device, dtype, limits, contents)
+        steps = list(_complete_steps(steps, memory_plan, graph, device, limits, contents))
+    else:
+        memory_plan = plan_without_components(len(steps), contents)
     return Plan(
         graph,
-        tuple(_complete_steps(steps, memory_plan, graph, device, limits, contents)),
+        tuple(steps),
         device,
         dtype,
         limits,
@@ -93,7 +98,8 @@ def _complete_steps(
 ) -> Iterator[Step]:
     """The steps in the order of the memory plan, with their actions, prefetches and releases."""
     steps = [steps[index] for index in memory_plan.order]
-    releases = _releases(graph, steps)
+    # A step for a stage comes before a node that reads the same.
+    releases = _releases(graph, ((s.node, s.inputs) for s in steps if s.stage is None))
     required = requirements(steps, device)
     prefetched = plan_prefetch(required, memory_plan.actions, limits, contents)
     for step, actions, prefetch in zip(steps, memory_plan.actions, prefetched, strict=True):
@@ -135,10 +141,8 @@ def _plan_memory(
     """The steps, their order, and the actions before each.
 
     Stages are made together with nodes, unless steps of their own load or move fewer bytes, or are
-    the only way to keep the budgets. If no step uses a component, the order does not change.
+    the only way to keep the budgets.
     """
-    if not any(step.uses for step in steps):
-        return steps, plan_without_components(len(steps), contents)
     together = list(make_together(steps, dtype or "float32"))
     best: MemoryPlan | None = None
     try:
@@ -193,34 +197,57 @@ def _step(
     frame_nodes: Container[Node[Any]],
     device: str,
     dtype: str | None,
+    releases: tuple[Node[Any], ...],
 ) -> Step:
     """The step of a node, with the components of all stages that are not remembered."""
-    name, key, remembered = graph.names[node], lookup.keys.get(node), lookup.results.get(node)
-    stages: list[PlannedStage] = []
+    remembered = lookup.results.get(node)
+    stages: tuple[PlannedStage, ...] = ()
     uses: tuple[ComponentUse, ...] = ()
+    working_bytes = 0
     if remembered is None and has_known_parts(node):
         planned = [*plan_stages(node, graph, store, lookup.lineages, frame_nodes, device, dtype)]
-        remembered_parts = [parts for stage, parts in planned if stage.remembered is not None]
-        not_needed = {part for parts in remembered_parts for part in parts}
-        uses = _uses(node, device, dtype or "float32", not_needed)
-        stages = [
-            replace(stage, uses=tuple([use for use in uses if use.name in parts]))
-            for stage, parts in planned
-        ]
-    sizes = {use.name: use.component.bytes for use in uses}
+        stages, uses = _stages_and_uses(node, planned, device, dtype or "float32")
+    if uses:
+        sizes = {use.name: use.component.bytes for use in uses}
+        working_bytes = node.working_memory(sizes, dtype or "float32")
     return Step(
         node,
-        name,
+        graph.names[node],
         "run" if remembered is None else "reuse",
-        key,
+        lookup.keys.get(node),
         uses,
-        node.working_memory(sizes, dtype or "float32") if uses else 0,
+        working_bytes,
+        releases=releases,
         remembered=remembered,
-        stages=tuple(stages),
+        stages=stages,
         not_kept=_reason_not_kept(node, graph, store, lookup) if remembered is None else "",
         alias=lookup.aliases.get(node),
         context=lookup.contexts.get(node),
     )
+
+
+def _stages_and_uses(
+    node: Node[Any],
+    planned: Sequence[tuple[PlannedStage, tuple[str, ...]]],
+    device: str,
+    dtype: str,
+) -> tuple[tuple[PlannedStage, ...], tuple[ComponentUse, ...]]:
+    """The stages of a node with what each uses, and all components that the node uses.
+
+    Args:
+        node: A node whose components are known.
+        planned: Its stages, each with the names of the components that only it needs.
+        device: The device that the graph is to run on.
+        dtype: The dtype that it is to be computed in.
+    """
+    remembered_parts = [parts for stage, parts in planned if stage.remembered is not None]
+    not_needed = {part for parts in remembered_parts for part in parts}
+    uses = _uses(node, device, dtype, not_needed)
+    stages = [
+        replace(stage, uses=tuple([use for use in uses if use.name in parts]))
+        for stage, parts in planned
+    ]
+    return tuple(stages), uses
 
 
 def _reason_not_kept(
@@ -244,15 +271,25 @@ def _needed_nodes(
     return needed
 
 
-def _releases(graph: Graph, steps: Sequence[Step]) -> dict[Node[Any], tuple[Node[Any], ...]]:
-    """For each node the nodes whose last reader it is; targets are kept to the end."""
+def _inputs(node: Node[Any], lookup: LookupResult) -> tuple[Node[Any], ...]:
+    """The nodes whose results the step of a node reads."""
+    return () if node in lookup.results else tuple([child for _, child in node.wires])
+
+
+def _releases(
+    graph: Graph, readers: Iterable[tuple[Node[Any], tuple[Node[Any], ...]]]
+) -> dict[Node[Any], tuple[Node[Any], ...]]:
+    """For each node the nodes whose last reader it is; targets are kept to the end.
+
+    Args:
+        graph: The nodes.
+        readers: The nodes in the order in which they run, each with those whose results it reads.
+    """
     last_reader: dict[Node[Any], Node[Any]] = {}
-    for step in steps:
-        if step.stage is not None:  # a node that reads the same comes later
-            continue
-        last_reader[step.node] = step.node
-        for child in step.inputs:
-            last_reader[child] = step.node
+    for node, inputs in readers:
+        last_reader[node] = node
+        for child in inputs:
+            last_reader[child] = node
     releases: dict[Node[Any], list[Node[Any]]] = {}
     targets = set(graph.targets)
     for node, reader in last_reader.items():

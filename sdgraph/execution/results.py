@@ -80,10 +80,7 @@ class Results:
         Returns the key under which the result is or will be remembered; None if it will not be.
         Raises LostRecordError if the plan reuses a result that is gone.
         """
-        is_stored = not step.node.effect and plan.graph.is_remembered(step.node)
-        if is_stored and step.context is None:  # unless the plan found out that it is known
-            is_stored = code_state(type(step.node)) is not None
-        store = self.store if is_stored else None
+        store = self.store if self._is_stored(step, plan) else None
         needs_no_key = step.key is not None or step.remembered is not None or store is None
         key = step.key if needs_no_key else self._key_of(step, plan)
         remembered = step.remembered
@@ -94,6 +91,13 @@ class Results:
         if remembered is not None:
             self._take(step, remembered)
         return key if store is not None else None
+
+    def _is_stored(self, step: Step, plan: Plan) -> bool:
+        """Whether the result of a step may be remembered."""
+        node = step.node
+        if self.store is None or node.effect or not plan.graph.is_remembered(node):
+            return False
+        return step.context is not None or code_state(type(node)) is not None
 
     def keep(self, step: Step, plan: Plan, key: bytes | None, value: Any, seconds: float) -> None:
         """Keeps the value that a step has made, and remembers it if the key is right for it."""

@@ -282,7 +282,10 @@ def _find_problems(nodes: tuple[Node[Any], ...]) -> list[tuple[Node[Any], Proble
     memoized = scope_results.get()
     known = {} if memoized is None else memoized.setdefault(_find_problems, {})
     problems: list[tuple[Node[Any], Problem]] = []
+    checked = {cls: _has_checks(cls) for cls in {type(node) for node in nodes}}
     for node in nodes:
+        if not checked[type(node)]:
+            continue
         # Equal nodes may differ in fields that make no difference to the result. Each node is kept
         # with its problems, so that no other one gets its id.
         if id(node) not in known:
@@ -291,6 +294,16 @@ def _find_problems(nodes: tuple[Node[Any], ...]) -> list[tuple[Node[Any], Proble
             known[id(node)] = (node, _problems(node, suggest=suggest))
         problems += [(node, problem) for problem in known[id(node)][1]]
     return problems
+
+
+def _has_checks(cls: type[Node[Any]]) -> bool:
+    """Whether nodes of a class may have problems that are found before a run."""
+    definition = cls.definition
+    return (
+        cls.check is not Node.check
+        or "models" in definition.services
+        or bool(definition.sources or definition.folders)
+    )
 
 
 def _problems(node: Node[Any], *, suggest: bool) -> list[Problem]:

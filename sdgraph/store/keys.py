@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from sdgraph.graph import Graph, Node, Stage, code_state, parts_of
+from sdgraph.graph import Graph, Node, Stage, code_state, has_computed_checkpoint, parts_of
 from sdgraph.models import resolve, resolve_part
 from sdgraph.models.loading.libraries import MODEL_LIBRARIES, library_versions
 from sdgraph.values import Checkpoint, Part, content_of
@@ -38,6 +38,29 @@ def _weights_context(node: Node[Any], device: str, dtype: str | None) -> str:
     return f"{','.join(contents)};{library_versions(MODEL_LIBRARIES)}"
 
 
+def known_contexts(graph: Graph, device: str, dtype: str | None) -> dict[Node[Any], str]:
+    """The execution context of each node that may be remembered, if it is known before the run.
+
+    Args:
+        graph: The nodes.
+        device: The device that the graph is to run on.
+        dtype: The dtype that it is to be computed in.
+    """
+    states: dict[type[Node[Any]], str | None] = {}
+    for cls in {type(node) for node in graph.nodes}:
+        states[cls] = code_state(cls) if cls.definition.identity.remembered else None
+    makes_checkpoints = any(cls.output is Checkpoint for cls in states)
+    contexts: dict[Node[Any], str] = {}
+    for node in graph.nodes:
+        state = states[type(node)]
+        if state is None or (graph.uncached and node in graph.uncached):
+            continue
+        if not (makes_checkpoints and has_computed_checkpoint(node)):
+            weights = _weights_context(node, device, dtype)
+            contexts[node] = f"{weights};{state}" if state else weights
+    return contexts
+
+
 def lineage_keys(graph: Graph, contexts: Mapping[Node[Any], str]) -> dict[Node[Any], bytes]:
     """A key for each result made of all the nodes that it is made from; known before the run.
 
@@ -49,17 +72,19 @@ def lineage_keys(graph: Graph, contexts: Mapping[Node[Any], str]) -> dict[Node[A
         contexts: The execution context of each node, as far as it is known before the run.
     """
     keys: dict[Node[Any], bytes] = {}
+    texts: dict[Node[Any], str] = {}
+    kinds = {type(node).definition.output for node in graph.nodes}
+    file_kinds = {kind for kind in kinds if _names_files(kind)}
     for node in graph.nodes:
-        if node.effect or node not in contexts:
+        context = contexts.get(node)
+        if context is None or node.effect:
             continue
-        inputs = [
-            keys[child].hex()
-            for _, child in node.wires
-            if child in keys and not _names_files(type(child).definition.output)
-        ]
+        inputs = [texts[child] for _, child in node.wires if child in texts]
         if len(inputs) == len(node.wires):
-            # "of" distinguishes these from the content hashes in other keys.
-            keys[node] = result_key(node, [f"of {key}" for key in inputs], contexts[node])
+            key = keys[node] = result_key(node, inputs, context)
+            if type(node).definition.output not in file_kinds:
+                # "of" distinguishes these from the content hashes in other keys.
+                texts[node] = f"of {key.hex()}"
     return keys
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sdgraph.graph import Graph, Node, code_state, has_computed_checkpoint, needs_models
+from sdgraph.graph import Graph, Node, needs_models
 
-from .keys import execution_context, lineage_keys
+from .keys import known_contexts, lineage_keys
 from .store import Store, StoredResult, result_key
 
 
@@ -49,13 +49,7 @@ def look_up(
     """
     if store is None:
         return LookupResult(dict(known_results), {}, {}, {}, {})
-    contexts = {
-        node: execution_context(node, device, dtype)
-        for node in graph.nodes
-        if graph.is_remembered(node)
-        and not has_computed_checkpoint(node)
-        and code_state(type(node)) is not None
-    }
+    contexts = known_contexts(graph, device, dtype)
     lineages = lineage_keys(graph, contexts)
     # Both keys of a node that reads nothing are the same.
     aliases = {node: key for node, key in lineages.items() if node.wires}

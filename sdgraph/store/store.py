@@ -38,17 +38,16 @@ def result_key(node: Node[Any], inputs: Iterable[str], context: str = "") -> byt
         inputs: The content hashes of its inputs, in the order of its wires.
         context: The text of `execution_context` with everything else that the result depends on.
     """
-    digest = blake2b(node.own_identity, digest_size=16)
-    for content in inputs:
-        digest.update(f"{content},".encode())
+    definition = type(node).definition
+    texts = [f"{content}," for content in inputs]
     if context:
-        digest.update(f"|{context}".encode())
-    for _, path in source_files(node):
-        digest.update(f"|{file_sha256(path)}".encode())
-    for _, folder in source_folders(node):
-        digest.update(f"|{folder_stamp(folder)}".encode())
-    digest.update(_pixel_libraries())
-    return digest.digest()
+        texts.append(f"|{context}")
+    if definition.sources:
+        texts += [f"|{file_sha256(path)}" for _, path in source_files(node)]
+    if definition.folders:
+        texts += [f"|{folder_stamp(folder)}" for _, folder in source_folders(node)]
+    data = node.own_identity + "".join(texts).encode() + _pixel_libraries()
+    return blake2b(data, digest_size=16).digest()
 
 
 @cache

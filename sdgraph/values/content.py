@@ -15,6 +15,8 @@ from sdgraph.errors import InvalidValueError, Problem
 
 _PROPERTIES = (property, cached_property)
 
+_NUMBERS = (int, float, bool, type(None))
+
 SMALL = 64
 """An estimate of the bytes of a number, or of a container without its items."""
 
@@ -64,6 +66,8 @@ def size_of(value: object) -> int:
         >>> size_of("four"), size_of(("four", "four"))
         (68, 200)
     """
+    if type(value) in _NUMBERS:
+        return SMALL
     held = getattr(value, "nbytes", None)
     if isinstance(held, int):
         return held

@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 import networkx as nx
 
 from sdgraph import Graph, In, Node, Session
-
 from sdgraph.store import Store
 
 from .timing import Row, cpu_seconds, measure_pair, median_seconds
@@ -115,7 +114,8 @@ def rows() -> Iterator[Row]:
 
 def sort(graph: Graph) -> Callable[[], object]:
     """A topological sort by networkx of a graph with numbers in the place of its nodes."""
-    numbers = nx.convert_node_labels_to_integers(graph.to_networkx())
+    places = {node: place for place, node in enumerate(graph.nodes)}
+    numbers = nx.relabel_nodes(graph.to_networkx(), places)
     return lambda: list(nx.topological_sort(numbers))
 
 
