@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -48,30 +48,25 @@ class Executor:
         self._failures: list[NodeFailedError] = []
         self._lost_record: LostRecordError | None = None
         self._thread_error: BaseException | None = None
-        self._waits_for: list[int] = []
+        self._makers = _makers(plan.steps)
+        """For each step the indices of those that make the results it reads."""
+        self._waits_for = [len(makers) for makers in self._makers]
         """For each step the number of nodes whose results it still waits for."""
-        self._readers: dict[Node[Any], list[int]] = {}
-        self._unread: dict[Node[Any], int] = {}
-        """For each node the number of steps that have yet to read its result."""
-        self._model_steps = [n for n, step in enumerate(plan.steps) if step.runs_models][::-1]
+        self._readers = _readers(self._makers)
+        self._unread = [len(readers) for readers in self._readers]
+        """For each step the number of steps that have yet to read its result."""
+        self._runs_models = [step.runs_models for step in plan.steps]
+        self._model_steps = [n for n, runs in enumerate(self._runs_models) if runs][::-1]
         """The model steps that have not begun, in the reverse order of the plan."""
         self._given_up: set[int] = set()
         self._light_steps: list[int] = []
         """A heap of the light steps that can run."""
-        self._inputs = [set(step.inputs) for step in plan.steps]
         self._releasable = {node for step in plan.steps for node in step.releases}
-        for index, inputs in enumerate(self._inputs):
-            self._add(index, inputs)
+        for index, waiting in enumerate(self._waits_for):
+            if not waiting:
+                self._make_ready(index)
         has_both_kinds = 0 < len(self._model_steps) < len(plan.steps)
         self._thread_count = LIGHT_THREADS if has_both_kinds else 0
-
-    def _add(self, index: int, inputs: set[Node[Any]]) -> None:
-        for node in inputs:
-            self._readers.setdefault(node, []).append(index)
-            self._unread[node] = self._unread.get(node, 0) + 1
-        self._waits_for.append(len(inputs))
-        if not inputs:
-            self._make_ready(index)
 
     def run(self) -> None:
         """Runs every step.
@@ -114,11 +109,11 @@ class Executor:
                 self._runner.run(step)
             except (Exception, SystemExit) as error:  # sys.exit(0) in a node is no success
                 if self._is_left_to_nodes(step, error):
-                    self._finish(index, step)
+                    self._finish(index)
                 else:
                     self._fail(index, step, error)
             else:
-                self._finish(index, step)
+                self._finish(index)
 
     def _is_left_to_nodes(self, step: Step, error: Exception | SystemExit) -> bool:
         """Whether a stage failed whose nodes are to fail, each by itself, and no others."""
@@ -157,10 +152,10 @@ class Executor:
             return len(self._waits_for)
         return self._model_steps[-MAX_MODEL_STEPS_AHEAD]
 
-    def _finish(self, index: int, step: Step) -> None:
+    def _finish(self, index: int) -> None:
         with self._changed:
             self._unfinished -= 1
-            for reader in self._readers.get(step.node, ()) if step.stage is None else ():
+            for reader in self._readers[index]:
                 self._waits_for[reader] -= 1
                 if not self._waits_for[reader]:
                     self._make_ready(reader)
@@ -169,7 +164,7 @@ class Executor:
                 self._changed.notify_all()
 
     def _make_ready(self, index: int) -> None:
-        if not self._plan.steps[index].runs_models:
+        if not self._runs_models[index]:
             heapq.heappush(self._light_steps, index)
 
     def _release(self, index: int) -> None:
@@ -177,10 +172,12 @@ class Executor:
 
         With threads this may be another step than `Step.releases` says.
         """
-        for node in self._inputs[index]:
-            self._unread[node] -= 1
-            if not self._unread[node] and node in self._releasable:
-                self._runner.release(node)
+        for maker in self._makers[index]:
+            self._unread[maker] -= 1
+            if not self._unread[maker]:
+                node = self._plan.steps[maker].node
+                if node in self._releasable:
+                    self._runner.release(node)
 
     def _fail(self, index: int, step: Step, error: BaseException) -> None:
         # The frames of a failed node hold its models: clear them, keep the lines of the traceback.
@@ -253,6 +250,21 @@ class Executor:
             self._stopped = True
             self._runner.stop()
             self._changed.notify_all()
+
+
+def _makers(steps: Sequence[Step]) -> list[set[int]]:
+    """For each step the indices of the steps that make the results it reads."""
+    indices = {step.node: index for index, step in enumerate(steps) if step.stage is None}
+    return [{indices[node] for node in step.inputs} for step in steps]
+
+
+def _readers(makers: Sequence[Collection[int]]) -> list[list[int]]:
+    """For each step the indices of the steps that read its result, in their order."""
+    readers: list[list[int]] = [[] for _ in makers]
+    for index, indices in enumerate(makers):
+        for maker in indices:
+            readers[maker].append(index)
+    return readers
 
 
 def _failure(step: Step, error: BaseException, graph: Graph) -> NodeFailedError:

@@ -254,7 +254,7 @@ def _reason_not_kept(
     node: Node[Any], graph: Graph, store: Store | None, lookup: LookupResult
 ) -> str:
     """The reason why the result of a node is not kept on disk, if an earlier run left it out."""
-    if store is None or node in graph.pinned or node in graph.targets:
+    if store is None or node in graph.always_kept:
         return ""
     return store.reason_not_kept(lookup.keys.get(node) or lookup.aliases.get(node))
 

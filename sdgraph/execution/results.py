@@ -110,15 +110,16 @@ class Results:
             and self._is_key_right(step, plan, key)
             and (key != step.alias or self.is_lineage_right)
         ):
-            read = {child for _, child in node.wires}
-            remake_seconds = seconds + sum(self._remake_seconds.get(each, 0.0) for each in read)
+            remake_seconds = seconds
+            for child in {child for _, child in node.wires}:
+                remake_seconds += self._remake_seconds.get(child, 0.0)
             result = self.store.put(
                 key,
                 value,
                 node=type(node).__name__,
                 seconds=seconds,
                 remake_seconds=remake_seconds,
-                always=step.runs_models or node in plan.graph.targets or node in plan.graph.pinned,
+                always=node in plan.graph.always_kept or step.runs_models,
             )
             self._remake_seconds[node] = result.remake_seconds
             self._add_alias(step, key)
@@ -157,11 +158,16 @@ class Results:
         Hashing large inputs could take longer than making a result without models. A result that
         is also made from files has a key of contents, by which a changed file is noticed.
         """
-        read = (self.values[child] for _, child in step.node.wires)
-        needs_contents = step.runs_models or _reads_files(step.node)
-        if step.alias is None or needs_contents or all(map(has_cheap_content, read)):
-            return self._key(step.node, plan, step.context)
-        return step.alias
+        node, alias = step.node, step.alias
+        read = [self.values[child] for _, child in node.wires]
+        if (
+            alias is None
+            or all(map(has_cheap_content, read))
+            or step.runs_models
+            or _reads_files(node)
+        ):
+            return self._key(node, plan, step.context)
+        return alias
 
     def _key(self, node: Node[Any], plan: Plan, context: str | None = None) -> bytes:
         """The key of a result whose inputs are known."""

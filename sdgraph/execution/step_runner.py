@@ -130,10 +130,10 @@ class StepRunner:
 
     def _run_node(self, step: Step) -> tuple[Any, Path | None]:
         """The value of a step's node, and the file that it wrote."""
-        node = step.node
+        node, definition = step.node, type(step.node).definition
         self._emitter.emit(events.NodeStarted, step.name, type(node).__name__, step.not_kept)
         arguments = node.arguments(self._results.values)
-        services = type(node).definition.services
+        services = definition.services
         if services:
             if has_computed_checkpoint(node):
                 node = self._results.with_checkpoints(node)
@@ -144,9 +144,10 @@ class StepRunner:
         if self._stop.is_set():
             raise RunStoppedError
         with write_only_in(self._plan.graph.output_folders):
-            for _, path in target_files(node):  # a link may have been made since the checks
-                refuse_outside(path)
-            if not type(node).definition.target_files:
+            if definition.targets:
+                for _, path in target_files(node):  # a link may have been made since the checks
+                    refuse_outside(path)
+            if not definition.target_files:
                 return self._compute(step, node, arguments), None
             with TargetFiles(
                 node,

@@ -207,6 +207,11 @@ class Graph:
             return False
         return not self.uncached or node not in self.uncached
 
+    @cached_property
+    def always_kept(self) -> frozenset[Node[Any]]:
+        """The nodes whose results are kept on disk however soon they are made again."""
+        return self.pinned.union(self.targets)
+
     def mark(self, node: Node[Any], field: str = "") -> Mark | None:
         """The place of a node, or of one of its fields, in its workflow file; None without one."""
         marks = self.marks.get(node, {})

@@ -74,7 +74,7 @@ class Node(BaseModel, NodeHooks, DeferredValue, Generic[T_co]):
         allow_inf_nan=False,
         defer_build=True,  # most classes of a module are not those that a workflow uses
     )
-    __slots__ = ("identity", "own_identity", "wires")
+    __slots__ = ("_hash", "identity", "own_identity", "wires")
 
     version: ClassVar[int] = 1
     """The author raises it when the same parameters give another result than before."""
@@ -97,6 +97,10 @@ class Node(BaseModel, NodeHooks, DeferredValue, Generic[T_co]):
         @property
         def identity(self) -> bytes:
             """16 bytes that are equal for nodes that compute the same."""
+
+        @property
+        def _hash(self) -> int:
+            """The hash of the identity."""
 
         @property
         def own_identity(self) -> bytes:
@@ -182,6 +186,8 @@ class Node(BaseModel, NodeHooks, DeferredValue, Generic[T_co]):
         for _, node in wires:
             identity.update(node.identity)
         object.__setattr__(self, "identity", identity.digest())
+        # Kept, because a plan and a run look a node up some fifty times.
+        object.__setattr__(self, "_hash", hash(self.identity))
 
     def arguments(self, results: Mapping[Node[Any], Any]) -> dict[str, Any]:
         """The arguments of `run`: the value of every port by name.
@@ -217,7 +223,7 @@ class Node(BaseModel, NodeHooks, DeferredValue, Generic[T_co]):
         }
 
     def __hash__(self) -> int:
-        return hash(self.identity)
+        return self._hash
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Node) and self.identity == other.identity)

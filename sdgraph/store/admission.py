@@ -76,4 +76,4 @@ def retention_score(remake_seconds: float, size: int, unused_seconds: float) -> 
 
 def has_cheap_content(value: Any) -> bool:
     """Whether the content hash of a value is known already, or computed in a moment."""
-    return "content" in getattr(value, "__dict__", ()) or size_of(value) <= SMALL_BYTES
+    return size_of(value) <= SMALL_BYTES or "content" in getattr(value, "__dict__", ())
