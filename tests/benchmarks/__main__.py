@@ -18,6 +18,7 @@ from . import (
     memory,
     peers,
     pictures,
+    reading,
     results,
     sharing,
     startup,
@@ -28,6 +29,7 @@ from .timing import Row
 
 ALL = {
     "engine": engine.rows,
+    "reading": reading.rows,
     "peers": peers.rows,
     "systems": systems.rows,
     "families": families.rows,
