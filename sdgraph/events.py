@@ -84,12 +84,14 @@ class NodeStarted(Event):
         type: The name of its class.
         not_kept: The reason why its result of an earlier run is not on disk, if it was left out on
             purpose.
+        batch: The number of nodes that are computed at once, itself among them.
     """
 
     kind = "node_started"
     node: str
     type: str
     not_kept: str = ""
+    batch: int = 1
 
 
 @dataclass(frozen=True, slots=True)

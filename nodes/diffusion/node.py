@@ -30,7 +30,7 @@ from sdgraph.nodes.diffusion.tuning.working_memory import (
 )
 from sdgraph.values import Checkpoint, Lora, Part
 
-from . import node_checks, node_stages
+from . import node_batches, node_checks, node_stages
 from .diffusion_fields import DiffusionFields
 from .families import SCHEDULER, Config, ModelFamily, family_of
 
@@ -168,6 +168,37 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
     def batch_size(self) -> int:
         """The number of pictures that it generates at once."""
         return 1
+
+    def is_batch_exact(self, device: str, dtype: str) -> bool:
+        """Whether its networks are known to give a picture the same bits in a batch."""
+        return device == "cpu" and node_batches.is_exact(self, dtype)
+
+    def best_batch(self, device: str, dtype: str) -> int:
+        """The number of pictures from which on more at once take no less time for each."""
+        return node_batches.BEST_ON_CPU
+
+    def batch_memory(self, count: int, sizes: Mapping[str, int], dtype: str) -> int:
+        """The bytes for denoising all pictures of a batch, or for decoding one."""
+        return self.working_memory(sizes, dtype) + node_batches.further_bytes(self, count, dtype)
+
+    @classmethod
+    def run_batch(
+        cls,
+        nodes: Sequence[Self],
+        models: Sequence[Models],
+        arguments: Sequence[Mapping[str, Any]],
+        progress: Progress,
+    ) -> Sequence[Any]:
+        """Generates the pictures of several nodes by one call of the pipeline."""
+        return node_batches.run_batch(nodes, models, arguments, progress)
+
+    def picture_call(self, arguments: Mapping[str, Any]) -> node_batches.PictureCall:
+        """What the pipeline is called with besides the prompts, and what the pixels become.
+
+        Args:
+            arguments: The values of the ports.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how it calls its pipeline")
 
     def low_memory_variants(self) -> Iterator[tuple[str, Self]]:
         """Decodes in slices and tiles; then also moves weights in groups."""

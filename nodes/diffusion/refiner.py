@@ -129,6 +129,9 @@ class RefinedDiffusion(ReferenceGuided[T_co], Generic[T_co]):
         own = peak_bytes(self.family, refiner, dtype, size, guided=self.is_guided, vae=vae)
         return max(needed, own)
 
+    def is_batch_exact(self, device: str, dtype: str) -> bool:
+        return self.refiner is None and super().is_batch_exact(device, dtype)
+
     def check(self) -> Iterator[Problem]:
         yield from super().check()
         base, refiner = self.checkpoint, self.refiner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import Field
 
@@ -14,6 +15,7 @@ from sdgraph.values import Checkpoint, Image
 
 from .families import Task
 from .node import Diffusion
+from .node_batches import PictureCall
 from .picture_fields import chosen_sides
 from .refiner import RefinedDiffusion
 
@@ -25,6 +27,8 @@ _SCORE = "aesthetic_score"
 
 class Text2Image(RefinedDiffusion[Image]):
     """A picture from a prompt (latent diffusion, Rombach et al. 2022)."""
+
+    batch_fields = frozenset({"prompt", "negative_prompt", "seed"})
 
     checkpoint: In[Checkpoint] = Field(
         default=Checkpoint("tiny/text-to-image"),
@@ -53,6 +57,10 @@ class Text2Image(RefinedDiffusion[Image]):
         sides = chosen_sides(self.family, self.known_checkpoint, self.width, self.height)
         return {**super().chosen_fields(), **sides}
 
+    def picture_call(self, arguments: Mapping[str, Any]) -> PictureCall:
+        sides = self.family.sides(arguments["checkpoint"], self.width, self.height)
+        return PictureCall({**sides, **self.reference_call(arguments["reference"])}, Image)
+
     def run(
         self,
         prompt: str,
@@ -65,17 +73,9 @@ class Text2Image(RefinedDiffusion[Image]):
         progress: Progress,
     ) -> Image:
         pipe = self.assemble(models, checkpoint)
-        return Image(
-            self.generate(
-                pipe,
-                models,
-                progress,
-                prompt=prompt,
-                negative_prompt=negative_prompt,
-                **self.family.sides(checkpoint, self.width, self.height),
-                **self.reference_call(reference),
-            )
-        )
+        call = self.picture_call({"checkpoint": checkpoint, "reference": reference})
+        prompts: Any = {"prompt": prompt, "negative_prompt": negative_prompt}
+        return call.finish(self.generate(pipe, models, progress, **prompts, **call.arguments))
 
 
 class Image2Image(Diffusion[Image]):

@@ -213,9 +213,10 @@ class _ProgressBars:
         line = self._lines.format_event(event)
         if isinstance(event, events.NodeStarted | events.StageStarted):
             kind = event.type if isinstance(event, events.NodeStarted) else event.stage
-            self._tasks[event.node] = self._progress.add_task(
-                event.node, total=None, kind=kind, steps=""
-            )
+            if event.node not in self._tasks:  # it starts again if its batch failed
+                self._tasks[event.node] = self._progress.add_task(
+                    event.node, total=None, kind=kind, steps=""
+                )
         elif isinstance(event, events.Stepped) and event.node in self._tasks:
             steps = f"{event.step}/{event.total}{_loss(event.loss)}"
             task = self._tasks[event.node]

@@ -207,9 +207,17 @@ class Executor:
         given_up |= self._useless_stage_steps()
         self._given_up |= given_up
         self._unfinished -= len(given_up)
+        self._wait_no_more(given_up)
         self._model_steps = [step for step in self._model_steps if step not in given_up]
         self._changed.notify_all()
         return skipped
+
+    def _wait_no_more(self, given_up: set[int]) -> None:
+        """Lets batches begin without those of their nodes whose inputs were given up."""
+        steps = (self._plan.steps[index] for index in given_up)
+        for step in steps:
+            for reader in self._readers.get(step.node, ()) if step.stage is None else ():
+                self._waits_for[reader] -= reader not in self._given_up
 
     def _useless_stage_steps(self) -> set[int]:
         """The steps for stages that have not begun, and that only given up steps need."""

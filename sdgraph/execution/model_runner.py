@@ -11,8 +11,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -107,6 +108,55 @@ class ModelRunner:
             self.stages.release(step)
         return value
 
+    def run_batch(
+        self, step: Step, batch: Sequence[Step], arguments: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[Step, Any]]:
+        """The values of steps that are computed at once, each with its step.
+
+        Those that memory is too short for even by two are left out. Raises what the nodes raise.
+
+        Args:
+            step: The step of the batch, whose components are leased.
+            batch: The steps that are computed, or some of them.
+            arguments: The values of the ports of each.
+        """
+        if len(batch) < 2:
+            return []
+        reason, values = self._attempt_batch(step, batch, arguments)
+        if reason is None:
+            return list(zip(batch, values, strict=True))
+        devices.give_back(self._plan.device)
+        half = -(-len(batch) // 2)
+        change = f"{half} at once" if half > 1 else "one after another"
+        self._emitter.emit(events.Retried, step.name, reason, change)
+        first = self.run_batch(step, batch[:half], arguments[:half])
+        return first + self.run_batch(step, batch[half:], arguments[half:])
+
+    def _attempt_batch(
+        self, step: Step, batch: Sequence[Step], arguments: Sequence[Mapping[str, Any]]
+    ) -> tuple[str | None, Any]:
+        """Runs a batch; returns the message if memory ran out, and the values."""
+        nodes = [each.node for each in batch]
+        made_within = {stage.key for each in batch for stage in each.stages_to_make}
+        recalls = [
+            self._make_recall(each, each.node, values, made_within)
+            for each, values in zip(batch, arguments, strict=True)
+        ]
+        progresses = [self._make_progress(each.name) for each in batch]
+
+        def progress(number: int, total: int, **more: Any) -> None:
+            for report in progresses:
+                report(number, total, **more)
+
+        def run_nodes(leased: Mapping[str, Any]) -> Sequence[Any]:
+            models: Models = leased["models"]
+            own = [replace(models, recall=recall) if recall else models for recall in recalls]
+            return nodes[0].run_batch(nodes, own, arguments, progress)
+
+        lease = self._lease(step, _resolved(step.uses))
+        run_planned = _as_planned(step.uses, run_nodes)
+        return attempt(lease, run_planned, {}, self._prefetch_function(step))
+
     def run_stage(self, step: Step, stage: PlannedStage, arguments: Mapping[str, Any]) -> None:
         """Makes the result of a stage by a step of its own, unless it is known by now.
 
@@ -135,9 +185,15 @@ class ModelRunner:
         return _as_planned(step.uses, function)
 
     def _make_recall(
-        self, step: Step, node: Node[Any], arguments: Mapping[str, Any]
+        self,
+        step: Step,
+        node: Node[Any],
+        arguments: Mapping[str, Any],
+        made_within: Container[bytes] = (),
     ) -> Recall | None:
         """The function that a step's node calls for its stages; None if it has none.
+
+        Stages with the keys in `made_within` are made by other nodes of its batch before it.
 
         Raises LostRecordError if the plan reuses a result that is gone, before anything is loaded
         for the step.
@@ -147,7 +203,7 @@ class ModelRunner:
         stages = {stage.name: stage for stage in step.stages}
         missing = [stage for stage in step.stages if self.stages.find(stage) is None]
         for stage in missing:
-            if stage.made_before:
+            if stage.made_before and stage.key not in made_within:
                 self._make_missing(step, node, stage, arguments)
         for stage in step.stages:
             self._note_altered(step.node, self.stages.alterations.get(stage.key, ()))
@@ -262,7 +318,9 @@ class ModelRunner:
     def _note_altered(self, node: Node[Any], descriptions: Iterable[str]) -> None:
         """Notes that a node's result was made with other settings than it asks for."""
         for description in descriptions:
-            self._results.alterations.setdefault(node, []).append(description)
+            known = self._results.alterations.setdefault(node, [])
+            if description not in known:  # once, also if it runs again after its batch
+                known.append(description)
 
     def _lease(
         self, step: Step, parts: Mapping[str, Part | ResolvedPart]

@@ -88,6 +88,15 @@ class Step:
     """A second key of the result, made of all that the result is made from."""
     context: str | None = field(default=None, repr=False)
     """The part of the key that depends on the machine, if it is known before the run."""
+    batch: tuple[Step, ...] = field(default=(), repr=False)
+    """The steps whose nodes it computes at once, itself the first; () for its own node alone.
+
+    Those that follow it find their results. They compute what it could not."""
+
+    @property
+    def members(self) -> tuple[Step, ...]:
+        """The steps that it computes at once: its batch, or itself."""
+        return self.batch or (self,)
 
     @property
     def result(self) -> Node[Any] | bytes:
@@ -101,7 +110,8 @@ class Step:
             return ()
         if self.stage is not None:
             return self.stage.reads
-        return tuple([child for _, child in self.node.wires])
+        nodes = [step.node for step in self.batch] or [self.node]
+        return tuple([child for node in nodes for _, child in node.wires])
 
     @property
     def stages_to_make(self) -> tuple[PlannedStage, ...]:

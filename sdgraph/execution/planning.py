@@ -30,8 +30,9 @@ from sdgraph.memory import (
 from sdgraph.models import resolve_part
 from sdgraph.store import LookupResult, Store, StoredResult, look_up
 
+from .batching import group_batches, with_followers, with_stages_apart, with_stages_together
 from .plan_data import ComponentUse, Plan, PlannedStage, Step, has_known_parts
-from .stage_steps import has_separable_stages, make_apart, make_together, plan_stages
+from .stage_steps import has_separable_stages, plan_stages
 
 
 def make_plan(
@@ -43,6 +44,7 @@ def make_plan(
     limits: MemoryLimits | None = None,
     contents: MemoryContents | None = None,
     known_results: Mapping[Node[Any], StoredResult] | None = None,
+    batch: int | None = None,
 ) -> Plan:
     """The plan for a graph.
 
@@ -54,6 +56,7 @@ def make_plan(
         limits: The bytes that the run may use; None for no limit.
         contents: What is in memory already; None for nothing.
         known_results: Results in memory, if the rest of a run is planned again.
+        batch: The most nodes that are computed at once; None for as many as are best and fit.
 
     Raises:
         InvalidValueError: A step alone is above a budget that the user has set.
@@ -71,7 +74,8 @@ def make_plan(
         for node in nodes
     ]
     if any(step.uses for step in steps):
-        steps, memory_plan = _plan_memory(steps, graph, device, dtype, limits, contents)
+        units = group_batches(steps, frame_nodes, device, dtype or "float32", limits, batch)
+        steps, memory_plan = _plan_memory(units, graph, device, dtype, limits, contents)
         steps = list(_complete_steps(steps, memory_plan, graph, device, limits, contents))
     else:
         memory_plan = plan_without_components(len(steps), contents)
@@ -98,40 +102,56 @@ def _complete_steps(
 ) -> Iterator[Step]:
     """The steps in the order of the memory plan, with their actions, prefetches and releases."""
     steps = [steps[index] for index in memory_plan.order]
+    every_step = list(with_followers(steps))
     # A step for a stage comes before a node that reads the same.
-    releases = _releases(graph, ((s.node, s.inputs) for s in steps if s.stage is None))
+    releases = _releases(graph, ((s.node, s.inputs) for s in every_step if s.stage is None))
     required = requirements(steps, device)
     prefetched = plan_prefetch(required, memory_plan.actions, limits, contents)
     for step, actions, prefetch in zip(steps, memory_plan.actions, prefetched, strict=True):
         released = releases.get(step.node, ()) if step.stage is None else ()
         yield replace(step, memory_actions=actions, prefetch=prefetch, releases=released)
+        for follower in step.batch[1:]:
+            yield replace(follower, releases=releases.get(follower.node, ()))
 
 
 def requirements(steps: Sequence[Step], device: str) -> list[Requirement]:
     """The memory that each step requires, and the steps that it comes after."""
     tier = Tier.HOST if device == "cpu" else Tier.ACCELERATOR
-    index: dict[Node[Any] | bytes, int] = {step.result: n for n, step in enumerate(steps)}
+    index: dict[Node[Any] | bytes, int] = {}
     for n, step in enumerate(steps):
-        if step.stages:
-            index.update({stage.key: n for stage in step.stages_to_make})
+        for member in step.members:
+            index[member.result] = n
+            if member.stages:
+                index.update({stage.key: n for stage in member.stages_to_make})
     return [
         Requirement(
             step.name,
             tuple([use.component for use in step.uses]),
             step.working_bytes,
-            (
-                *[index[node] for node in step.inputs],
-                *[index[stage.key] for stage in step.stages if stage.made_before],
-            ),
+            _comes_after(step, n, index),
             step.node.effect and step.stage is None,
             tier,
         )
-        for step in steps
+        for n, step in enumerate(steps)
     ]
 
 
+def _comes_after(step: Step, own: int, index: Mapping[Node[Any] | bytes, int]) -> tuple[int, ...]:
+    """The indices of the steps whose results a step needs.
+
+    Args:
+        step: The step.
+        own: Its own index. Stages that the first node of a batch makes for the others are its own.
+        index: The index of the step that makes each result.
+    """
+    before = [index[node] for node in step.inputs]
+    for member in step.members:
+        before += [index[stage.key] for stage in member.stages if stage.made_before]
+    return tuple([each for each in before if each != own]) if step.batch else tuple(before)
+
+
 def _plan_memory(
-    steps: list[Step],
+    units: list[list[Step]],
     graph: Graph,
     device: str,
     dtype: str | None,
@@ -143,7 +163,8 @@ def _plan_memory(
     Stages are made together with nodes, unless steps of their own load or move fewer bytes, or are
     the only way to keep the budgets.
     """
-    together = list(make_together(steps, dtype or "float32"))
+    steps = [step for unit in units for step in unit]
+    together = with_stages_together(units, dtype or "float32")
     best: MemoryPlan | None = None
     try:
         best = _best_order(together, graph, device, limits, contents)
@@ -155,7 +176,7 @@ def _plan_memory(
     if not has_separable_stages(steps):
         assert best is not None
         return together, best
-    apart = list(make_apart(steps, dtype or "float32"))
+    apart = with_stages_apart(units, dtype or "float32")
     other = _best_order(apart, graph, device, limits, contents)
     if best is None or _shortage(other) < _shortage(best):
         return apart, other

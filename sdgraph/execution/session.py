@@ -43,6 +43,8 @@ class Session:
         models: The loaded components and their budgets in bytes.
         store: The remembered results; None remembers nothing between runs.
         metadata: Whether saved files contain a record of how they were made.
+        batch: The most nodes that are computed at once; 1 for one after another; None for as many
+            as take the least time and fit in memory, where that makes the same bits.
 
     Example:
         >>> from sdgraph import Graph, Session
@@ -63,6 +65,7 @@ class Session:
     models: ModelCache = field(default_factory=_make_model_cache)
     store: Store | None = field(default_factory=Store)
     metadata: bool = True
+    batch: int | None = None
 
     def plan(self, graph: Graph) -> Plan:
         """The plan for a graph as this session would run it; torch is not imported for it.
@@ -211,6 +214,7 @@ class Session:
             limits=self.models.limits(device),
             contents=self.models.contents(device),
             known_results=known_results,
+            batch=self.batch,
         )
 
 

@@ -13,6 +13,7 @@ nodes take from `StageResults`.
 from __future__ import annotations
 
 import threading
+import traceback
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from sdgraph.models import (
 )
 from sdgraph.progress import Progress
 from sdgraph.provenance import hash_source_files, make_record
+from sdgraph.store import LostRecordError
 from sdgraph.values import Series
 
 from .model_runner import ModelRunner
@@ -89,7 +91,12 @@ class StepRunner:
         if step.stage is not None:
             self._run_stage(step, step.stage)
             return
-        key = self._results.look_up(step, self._plan)
+        if step.batch:
+            self._run_batch(step)
+        # A batch before it may have made its result.
+        key = None
+        if step.node not in self._results.values:
+            key = self._results.look_up(step, self._plan)
         if step.node in self._results.values:
             self.models.stages.release(step)
             return
@@ -102,6 +109,37 @@ class StepRunner:
             file = value
         written = None if file is None else str(file)
         self._emitter.emit(events.NodeFinished, step.name, seconds, written)
+
+    def _run_batch(self, step: Step) -> None:
+        """Computes the nodes of a batch at once, and keeps the result of each.
+
+        Those that it cannot compute are left to their own steps.
+        """
+        values = self._results.values
+        known = [
+            each for each in step.batch if all(child in values for _, child in each.node.wires)
+        ]
+        keys = {each.node: self._results.look_up(each, self._plan) for each in known}
+        batch = [each for each in known if each.node not in values]
+        if len(batch) < 2 or self._stop.is_set():
+            return
+        for each in batch:
+            kind = type(each.node).__name__
+            self._emitter.emit(events.NodeStarted, each.name, kind, each.not_kept, len(batch))
+        began = self._emitter.now()
+        arguments = [each.node.arguments(values) for each in batch]
+        try:
+            made = self.models.run_batch(step, batch, arguments)
+        except (RunStoppedError, LostRecordError):
+            raise
+        except Exception as error:  # the node that it comes from raises it again in its own step
+            traceback.clear_frames(error.__traceback__)
+            return
+        seconds = (self._emitter.now() - began) / len(batch)
+        for each, value in made:
+            _check_output(each.node, value)
+            self._results.keep(each, self._plan, keys[each.node], value, seconds)
+            self._emitter.emit(events.NodeFinished, each.name, seconds, None)
 
     def _run_stage(self, step: Step, stage: PlannedStage) -> None:
         """Runs a step that makes a stage of its node's work, if it is not known by now."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sdgraph.errors import Problem
 
 if TYPE_CHECKING:
+    from sdgraph.progress import Progress
     from sdgraph.values import Part
 
     from .stage import Stage
@@ -17,6 +18,9 @@ class NodeHooks:
     """The methods of `Node` that a node overrides where their defaults do not hold for it."""
 
     __slots__ = ()
+
+    batch_fields: ClassVar[frozenset[str]] = frozenset()
+    """The fields in which nodes may differ that `run_batch` computes at once; {} for no batches."""
 
     def parts(self) -> Mapping[str, Part]:
         """The model components that `run` needs, by name; read from configs without loading any."""
@@ -72,6 +76,52 @@ class NodeHooks:
             dtype: The dtype that the run computes in, such as "float16".
         """
         return 0
+
+    def is_batch_exact(self, device: str, dtype: str) -> bool:
+        """Whether `run_batch` makes the same bits as `run`, so that nodes are batched unasked.
+
+        Args:
+            device: Where it runs, such as "cpu" or "cuda:0".
+            dtype: The dtype that the run computes in, such as "float16".
+        """
+        return False
+
+    def best_batch(self, device: str, dtype: str) -> int:
+        """How many nodes at once take the least time for each; 1 for one after another."""
+        return 1
+
+    def batch_memory(self, count: int, sizes: Mapping[str, int], dtype: str) -> int:
+        """An estimate of the bytes that a batch takes on the device besides its components.
+
+        Args:
+            count: How many nodes are computed at once.
+            sizes: The bytes of each component on the device, by the names of `parts`.
+            dtype: The dtype that the run computes in.
+        """
+        return count * self.working_memory(sizes, dtype)
+
+    @classmethod
+    def run_batch(
+        cls,
+        nodes: Sequence[Self],
+        models: Sequence[Any],
+        arguments: Sequence[Mapping[str, Any]],
+        progress: Progress,
+    ) -> Sequence[Any]:
+        """Computes several nodes at once that differ in no other fields than `batch_fields`.
+
+        If it raises an exception, the nodes run one after another instead.
+
+        Args:
+            nodes: The nodes.
+            models: The same components for each, and what recalls the results of its stages.
+            arguments: The values of the ports of each.
+            progress: Called after each step of the batch.
+
+        Returns:
+            The values in the order of the nodes.
+        """
+        raise NotImplementedError(f"{cls.__name__} does not say how it runs several at once")
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size of the picture it makes from one of the given size, both as (width, height).

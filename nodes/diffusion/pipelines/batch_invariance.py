@@ -1,0 +1,177 @@
+"""Layers that give the rows of a batch the bits that each picture's rows get alone.
+
+The kernels of a CPU add up numbers in an order that may depend on how many rows they get, so that
+the same picture has other bits in a batch. Most layers do not differ; those that do are computed
+for as many pictures at once as give the same bits:
+
+1. While a pipeline runs with several pictures, the linear and the convolutional layers of its
+   networks are called through `_Layer`.
+2. At the first call with some shape, layers of that kind are tried with random numbers: all
+   pictures at once, then half of them and so on, each compared with one picture at a time.
+3. The largest number that gives equal bits is remembered for the process, by the shapes, the
+   settings and the number of threads. Every call is split into parts of so many pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+_MAX_PARTS: dict[tuple[Any, ...], int] = {}
+"""How many pictures give the same bits as one at a time, by kind of layer and shape of input."""
+
+
+@contextmanager
+def batch_invariant(networks: Iterable[Any], pictures: int) -> Iterator[None]:
+    """A block in which networks compute several pictures with the bits of each one alone.
+
+    Attention, normalization and functions of single numbers compute each row by itself anyway.
+
+    Args:
+        networks: The modules; those that are None are skipped.
+        pictures: How many pictures are in a batch. Rows are in the order of pipelines: those of
+            all pictures without the prompt, then those of all pictures with it.
+    """
+    from torch import nn
+
+    with ExitStack() as stack:
+        for network in networks if pictures > 1 else ():
+            for module in network.modules() if network is not None else ():
+                if type(module) in (nn.Linear, nn.Conv2d):
+                    stack.callback(setattr, module, "forward", module.forward)
+                    module.forward = _Layer(module, pictures)
+        yield
+
+
+class _Layer:
+    """The `forward` of a layer that is called with the rows of several pictures."""
+
+    def __init__(self, module: Any, pictures: int) -> None:
+        self._compute = module.forward
+        self._module = module
+        self._pictures = pictures
+        self._parts: dict[tuple[Any, ...], int] = {}
+
+    def __call__(self, rows: Any) -> Any:
+        count = self._pictures
+        if len(rows) % count:  # it is the same for all pictures, and has no rows for each
+            return self._compute(rows)
+        shape = (rows.shape, rows.stride())
+        part = self._parts.get(shape)
+        if part is None:
+            part = self._parts[shape] = _largest_part(self._module, rows, count)
+        if part == count:
+            return self._compute(rows)
+        if rows.dim() == 2 and _are_equal(rows, count):  # such as those of the timestep
+            return _repeat_first(self._compute, rows, count)
+        return _split(self._compute, rows, count, part)
+
+
+def _are_equal(rows: Any, pictures: int) -> bool:
+    """Whether all pictures have the same rows."""
+    by_picture = rows.unflatten(0, (-1, pictures))
+    return bool((by_picture == by_picture[:, :1]).all())
+
+
+def _repeat_first(compute: Callable[[Any], Any], rows: Any, pictures: int) -> Any:
+    """The result for the rows of the first picture, repeated for all."""
+    first = compute(_join_passes(rows.unflatten(0, (-1, pictures))[:, :1]))
+    return first.unsqueeze(1).expand(-1, pictures, -1).flatten(0, 1)
+
+
+def _split(compute: Callable[[Any], Any], rows: Any, pictures: int, part: int) -> Any:
+    """The result for the rows of all pictures, made of so many pictures at a time.
+
+    Args:
+        compute: Computes some rows.
+        rows: A tensor of passes × pictures rows.
+        pictures: How many pictures there are.
+        part: How many pictures are computed at a time; it divides their number.
+    """
+    import torch
+
+    by_picture = rows.unflatten(0, (-1, pictures))
+    results = [
+        compute(_join_passes(by_picture[:, start : start + part])).unflatten(0, (-1, part))
+        for start in range(0, pictures, part)
+    ]
+    return torch.cat(results, dim=1).flatten(0, 1)
+
+
+def _join_passes(rows: Any) -> Any:
+    """The rows of passes × pictures in one dimension, each laid out in memory as before.
+
+    Without a copy a kernel for another layout might be chosen than for one picture.
+    """
+    passes, pictures, *shape = rows.shape
+    if passes == 1:
+        return rows[0]
+    strides = (math.prod(shape), *rows.stride()[2:])
+    joined = rows.new_empty_strided((passes * pictures, *shape), strides)
+    joined.unflatten(0, (passes, pictures)).copy_(rows)
+    return joined
+
+
+def _largest_part(module: Any, rows: Any, pictures: int) -> int:
+    """How many pictures at a time give the bits of one at a time, for layers of this kind."""
+    import torch
+
+    weight = module.weight
+    layer = (type(module), weight.shape, weight.stride(), weight.dtype, weight.device.type)
+    options = [getattr(module, name, None) for name in ("stride", "padding", "dilation", "groups")]
+    shapes = (rows.shape, rows.stride(), pictures, module.bias is None)
+    key = (*layer, *options, *shapes, torch.get_num_threads())
+    if key not in _MAX_PARTS:
+        _MAX_PARTS[key] = _measure_part(module, rows, pictures)
+    return _MAX_PARTS[key]
+
+
+def _measure_part(module: Any, rows: Any, pictures: int) -> int:
+    """The largest part that gives equal bits for random weights and random rows.
+
+    Its own weights could be zeros, which are equal however they are added up.
+    """
+    import torch
+
+    random = torch.Generator("cpu").manual_seed(0)
+    with torch.no_grad():
+        weight, bias = (
+            None if each is None else torch.empty_like(each).normal_(generator=random)
+            for each in (module.weight, module.bias)
+        )
+        sample = torch.empty_like(rows).normal_(generator=random)
+
+        def compute(part: Any) -> Any:
+            values = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+            return _apply(module, part, values)
+
+        one_by_one = _split(compute, sample, pictures, 1)
+        for part in divisors(pictures):
+            whole = compute(sample) if part == pictures else _split(compute, sample, pictures, part)
+            if torch.equal(whole, one_by_one):
+                return part
+    return 1
+
+
+def _apply(module: Any, rows: Any, values: dict[str, Any]) -> Any:
+    """The layer's computation with other weights."""
+    from torch import nn
+    from torch.nn import functional
+
+    weight, bias = values["weight"], values.get("bias")
+    if isinstance(module, nn.Conv2d):
+        return module._conv_forward(rows, weight, bias)
+    return functional.linear(rows, weight, bias)
+
+
+def divisors(number: int) -> list[int]:
+    """The divisors of a number except 1, the largest first.
+
+    Example:
+        >>> divisors(12)
+        [12, 6, 4, 3, 2]
+    """
+    low = [each for each in range(1, math.isqrt(number) + 1) if number % each == 0]
+    return sorted({*low, *(number // each for each in low)} - {1}, reverse=True)

@@ -1,0 +1,86 @@
+"""Pictures that are generated at once have the bits that each of them has alone, on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdgraph import Checkpoint, Graph, Session, events
+from sdgraph.nodes import Text2Image
+from sdgraph.values import Image
+
+pytestmark = pytest.mark.torch
+
+STAR, RING = "a yellow star on a navy background", "a red ring on a white background"
+LONG = ", ".join([RING] * 20)
+
+
+def generate(nodes: Sequence[Any], batch: int | None) -> tuple[list[Image], list[int]]:
+    """The pictures, and for each that was made in a batch the size of the batch."""
+    sizes: list[int] = []
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.NodeStarted) and event.batch > 1:
+            sizes.append(event.batch)
+
+    graph = Graph.of(*nodes)
+    values = Session(device="cpu", store=None, batch=batch).run(graph, listen)
+    return [values[graph.names[node]] for node in nodes], sizes
+
+
+def assert_equal_in_batches(nodes: Sequence[Any], count: int) -> None:
+    alone, no_batches = generate(nodes, 1)
+    at_once, sizes = generate(nodes, count)
+    assert no_batches == []
+    assert len(sizes) == len(nodes), "all of them were in batches"
+    for one, other in zip(alone, at_once, strict=True):
+        np.testing.assert_array_equal(one.numpy, other.numpy)
+    assert len({picture.numpy.tobytes() for picture in alone}) == len(nodes)
+
+
+def text(**fields: Any) -> Text2Image:
+    return Text2Image(**{"prompt": STAR, "steps": 2, "guidance": 3.0, **fields})
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_seeds(count: int) -> None:
+    assert_equal_in_batches([text(seed=seed) for seed in range(5 if count == 5 else 6)], count)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"guidance": 1.0},
+        {"width": 72, "height": 96},
+        {"guidance_rescale": 0.5},
+        {"scheduler": "euler-ancestral"},
+        {"scheduler": "dpm++-2m-sde", "steps": 4},
+        {"scheduler": "lcm"},
+    ],
+    ids=lambda fields: "-".join(map(str, fields.values())),
+)
+def test_the_same_settings(fields: dict[str, Any]) -> None:
+    assert_equal_in_batches([text(seed=seed, **fields) for seed in range(3)], 3)
+
+
+def test_prompts_of_different_lengths() -> None:
+    prompts = [STAR, LONG, RING, f"{LONG}, {STAR}"]
+    assert_equal_in_batches([text(prompt=prompt, negative_prompt=STAR) for prompt in prompts], 4)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"checkpoint": Checkpoint("tiny/text-to-image", dtype="bfloat16")},
+        {"tuning": {"vae": "sliced"}},
+        {"offload": "group"},
+    ],
+    ids=["bfloat16", "tuning", "offload"],
+)
+def test_where_bits_are_not_proven_pictures_are_made_one_after_another(
+    fields: dict[str, Any],
+) -> None:
+    assert generate([text(seed=seed, steps=1, **fields) for seed in range(2)], None)[1] == []
