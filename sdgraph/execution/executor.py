@@ -214,9 +214,8 @@ class Executor:
 
     def _wait_no_more(self, given_up: set[int]) -> None:
         """Lets batches begin without those of their nodes whose inputs were given up."""
-        steps = (self._plan.steps[index] for index in given_up)
-        for step in steps:
-            for reader in self._readers.get(step.node, ()) if step.stage is None else ():
+        for index in given_up:
+            for reader in self._readers[index]:
                 self._waits_for[reader] -= reader not in self._given_up
 
     def _useless_stage_steps(self) -> set[int]:
