@@ -13,7 +13,7 @@ from sdgraph import events
 from sdgraph.errors import CheckpointError, InvalidWorkflowError, NodeFailedError
 from sdgraph.graph import Graph, Node, find_refused_files, needs_models
 from sdgraph.memoize import memoized_scope, unmemoized
-from sdgraph.models import ModelCache, fetch_checkpoint
+from sdgraph.models import KeptCheckpoints, ModelCache, fetch_checkpoint, session_scope
 from sdgraph.models.loading import devices, process_records
 from sdgraph.store import LostRecordError, Store, StoredResult
 from sdgraph.values import Checkpoint
@@ -66,6 +66,9 @@ class Session:
     store: Store | None = field(default_factory=Store)
     metadata: bool = True
     batch: int | None = None
+    _kept: KeptCheckpoints = field(
+        default_factory=KeptCheckpoints, init=False, repr=False, compare=False
+    )
 
     def plan(self, graph: Graph) -> Plan:
         """The plan for a graph as this session would run it; torch is not imported for it.
@@ -80,7 +83,7 @@ class Session:
             InvalidWorkflowError: Files or checkpoints of the graph have problems; with all of them.
             InvalidValueError: A node alone is above a budget that was set.
         """
-        with memoized_scope():
+        with session_scope(self._kept):
             _raise_problems(graph)
             _raise_refused_files(graph)
             return refuse_other_devices(self._make_plan(graph, *self._device_and_dtype(graph)))
@@ -135,14 +138,14 @@ class Session:
         known_results: Mapping[Node[Any], StoredResult] | None = None,
     ) -> Plan:
         """The plan of a run, after every checkpoint that it loads has been fetched."""
-        with memoized_scope():
+        with session_scope(self._kept):
             _raise_problems(graph)
             plan = refuse_other_devices(self._plan_on_available_device(graph, known_results))
             fetches = plan.fetches
         if fetches:
             with unmemoized():
                 _fetch(graph, fetches, emitter)
-            with memoized_scope({}):
+            with memoized_scope({}), session_scope(self._kept):
                 _raise_problems(graph)
                 plan = self._make_plan(graph, plan.device, plan.dtype, known_results)
         return plan

@@ -25,7 +25,7 @@ from .plain_files import (
     resolve_path,
     special_kind,
 )
-from .stamps import SETTLING_NS, FileStamp, folder_stamp
+from .stamps import SETTLING_NS, FileStamp, folder_stamp, tree_stamps
 from .temporary import remove_leftovers, temporary_name
 from .writing import (
     DISK_FULL,
@@ -73,5 +73,6 @@ __all__ = [
     "sdgraph_home",
     "special_kind",
     "temporary_name",
+    "tree_stamps",
     "write_only_in",
 ]

@@ -55,6 +55,35 @@ class FileStamp(NamedTuple):
         return now - self.changed >= SETTLING_NS and abs(now - self.modified) >= SETTLING_NS
 
 
+def tree_stamps(folder: str | Path, most: int, depth: int = 4) -> tuple[FileStamp, ...] | None:
+    """The stamps of all files and folders in a folder, in order of their paths; links are followed.
+
+    Args:
+        folder: The folder.
+        most: So many stamps at most.
+        depth: How deep folders may be nested.
+
+    Returns:
+        The stamps, or None if the tree is larger, or a part of it cannot be read.
+    """
+    stamps: list[FileStamp] = []
+    try:
+        with os.scandir(folder) as entries:
+            inside = sorted(entries, key=lambda entry: entry.name)
+        for entry in inside:
+            stamps.append(FileStamp._of_status(entry.path, entry.stat()))
+            if entry.is_dir():
+                below = tree_stamps(entry.path, most - len(stamps), depth - 1) if depth else None
+                if below is None:
+                    return None
+                stamps += below
+            if len(stamps) > most:
+                return None
+    except OSError:
+        return None
+    return tuple(stamps)
+
+
 def folder_stamp(folder: Path) -> str:
     """A hash of the names, sizes and times of the files in a folder; raises OSError."""
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]

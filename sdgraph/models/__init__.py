@@ -9,6 +9,7 @@ from sdgraph.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from .checkpoint.checkpoint_files import MODEL_INDEX, places_elsewhere
     from .checkpoint.component_classes import LIBRARIES, SCHEDULERS
+    from .checkpoint.kept_checkpoints import KeptCheckpoints
     from .checkpoint.library_versions import newer_version_advice
     from .checkpoint.part_checks import part_warnings
     from .checkpoint.resolved import (
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         memoized_resolutions,
         resolve,
         resolve_part,
+        session_scope,
     )
     from .checkpoint.resolved_part import ResolvedPart
     from .formats.config_files import MODULAR_INDEX, read_config, read_json
@@ -44,6 +46,7 @@ __all__ = [
     "PEFT_NAME",
     "SCHEDULERS",
     "ComponentPlace",
+    "KeptCheckpoints",
     "ModelCache",
     "Models",
     "PrefetchRequest",
@@ -70,6 +73,7 @@ __all__ = [
     "read_tensors",
     "resolve",
     "resolve_part",
+    "session_scope",
     "source_for_field",
     "tensor_shapes",
 ]
@@ -77,6 +81,7 @@ __all__ = [
 _EXPORTS = {
     "checkpoint.checkpoint_files": ("MODEL_INDEX", "places_elsewhere"),
     "checkpoint.component_classes": ("LIBRARIES", "SCHEDULERS"),
+    "checkpoint.kept_checkpoints": ("KeptCheckpoints",),
     "checkpoint.library_versions": ("newer_version_advice",),
     "checkpoint.part_checks": ("part_warnings",),
     "checkpoint.resolved": (
@@ -85,6 +90,7 @@ _EXPORTS = {
         "memoized_resolutions",
         "resolve",
         "resolve_part",
+        "session_scope",
     ),
     "checkpoint.resolved_part": ("ResolvedPart",),
     "formats.config_files": ("MODULAR_INDEX", "read_config", "read_json"),

@@ -8,14 +8,15 @@ the loader use that same object. Costly properties (hashes, sizes) are computed 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem, did_you_mean
-from sdgraph.memoize import scope_results
+from sdgraph.memoize import memoized_scope, scope_results
 from sdgraph.models.formats.config_files import read_config, read_index
 from sdgraph.models.formats.file_hashes import files_sha256
 from sdgraph.models.formats.safetensors_files import TensorShapes, tensor_shapes
@@ -40,6 +41,7 @@ from .component_files import (
     refuse_other_file,
     refuse_pipeline,
 )
+from .kept_checkpoints import KeptCheckpoints
 from .resolved_part import PartOwner, ResolvedPart
 from .single_files import MOTION_SCHEDULER, SingleFile, find_single_file, with_settings
 from .tokenizer_files import fetch_vocabulary, find_vocabulary
@@ -337,7 +339,8 @@ class ResolvedCheckpoint:
 def resolve(checkpoint: Checkpoint) -> ResolvedCheckpoint:
     """A checkpoint as it is on this disk; the same object within a `memoized_scope`.
 
-    The disk is read when a property of the object is first used.
+    The disk is read when a property of the object is first used. In the scope of a session it may
+    be the object of an earlier run (see `kept_checkpoints`).
 
     Example:
         >>> from sdgraph import Checkpoint
@@ -350,13 +353,29 @@ def resolve(checkpoint: Checkpoint) -> ResolvedCheckpoint:
     key = (resolve, checkpoint.content)
     resolved: ResolvedCheckpoint | None = memoized.get(key)
     if resolved is None:
-        resolved = memoized[key] = ResolvedCheckpoint(checkpoint)
+        resolved = ResolvedCheckpoint(checkpoint)
+        kept: KeptCheckpoints | None = memoized.get(KeptCheckpoints)
+        memoized[key] = resolved = resolved if kept is None else kept.latest(resolved)
     return resolved
 
 
 def resolve_part(part: Part) -> ResolvedPart:
     """One component of a checkpoint as it is on this disk."""
     return resolve(part.checkpoint).part(part)
+
+
+@contextmanager
+def session_scope(kept: KeptCheckpoints) -> Iterator[None]:
+    """A `memoized_scope` in which checkpoints that did not change are those of earlier runs.
+
+    Args:
+        kept: The checkpoints that the session keeps.
+    """
+    with memoized_scope():
+        results = scope_results.get()
+        assert results is not None, "this is within a scope"
+        results[KeptCheckpoints] = kept
+        yield
 
 
 def memoized_resolutions(*checkpoints: PartOwner) -> dict[Any, Any]:
