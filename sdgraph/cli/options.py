@@ -99,13 +99,16 @@ class SessionOptions:
     ram: Ram = None
     no_cache: NoCache = False
 
-    def open(self, *, several_runs: bool = False, metadata: bool = True) -> Session:
+    def open(
+        self, *, several_runs: bool = False, metadata: bool = True, threads: int | None = None
+    ) -> Session:
         """A session with these options.
 
         Args:
             several_runs: Whether the session runs more than once. Then models stay loaded between
                 the runs, and results stay in memory if there is no folder for them.
             metadata: Whether saved files contain a record of how they were made.
+            threads: How many threads run nodes without models; None for one on each core.
 
         Raises:
             ArgumentError: An option has an invalid value.
@@ -127,5 +130,10 @@ class SessionOptions:
         if several_runs and store is None and not self.no_cache:
             store = Store()
         return Session(
-            device=self.device, dtype=self.dtype, store=store, models=models, metadata=metadata
+            device=self.device,
+            dtype=self.dtype,
+            store=store,
+            models=models,
+            metadata=metadata,
+            threads=threads,
         )

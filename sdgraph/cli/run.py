@@ -32,7 +32,9 @@ def run(
 
     An input with several values (seed=1..50, prompt=@prompts.txt, style='[a, b]') makes a sweep.
     """
-    session = hardware.open(several_runs=options.watch, metadata=not options.no_metadata)
+    session = hardware.open(
+        several_runs=options.watch, metadata=not options.no_metadata, threads=options.threads
+    )
     read = workflow.reader(out=options.out)
     run_once = partial(_run_once, session, read, workflow, options, sweep)
     if options.watch:

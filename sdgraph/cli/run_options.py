@@ -36,6 +36,12 @@ Overwrite = Annotated[
 NoMetadata = Annotated[
     bool, typer.Option("--no-metadata", help="do not write into files how they were made")
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="how many nodes without models run at once; as many as there are cores"
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class RunOptions:
     watch: Watch = False
     no_metadata: NoMetadata = False
     overwrite: Overwrite = False
+    threads: Threads = None
 
     @property
     def replaces_files(self) -> bool:

@@ -1,72 +1,70 @@
-"""Decides which step runs when, and in which thread.
+"""Runs the steps of a plan, in one thread or in several.
 
-Model steps run one after another in the calling thread, in the order of the plan. Meanwhile light
-steps (load, resize, save) run in threads of their own. A plan without models runs in the calling
-thread only, because passing a small step to a thread takes longer than running it.
+1. Model steps run one after another in the calling thread, in the order of the plan. Meanwhile
+   light steps (load, resize, save) run in further threads.
+2. A plan without models runs in the calling thread. A further thread takes a step that can run
+   whenever steps are worth a thread (see `step_threads`). While they are not, it looks again after
+   a millisecond, and after twice as long each time, so that it costs small steps nothing.
+3. The first step that fails ends the run, unless it is to keep going.
 """
 
 from __future__ import annotations
 
-import heapq
 import threading
+import time
 import traceback
-from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 from sdgraph.errors import NodeFailedError, NodesFailedError, problems_in
-from sdgraph.graph import Graph, Node
+from sdgraph.graph import Graph
 from sdgraph.store import LostRecordError
 
 from .error_locations import error_location
 from .plan_data import Plan, Step
+from .schedule import Schedule
 from .step_runner import RunStoppedError, StepRunner
-
-if TYPE_CHECKING:
-    import networkx as nx
+from .step_threads import HEAVY_SECONDS, opencv_threads, takes_step
 
 LIGHT_THREADS = 2
+"""How many threads run light steps beside models, at least."""
 
-MAX_MODEL_STEPS_AHEAD = 4
-"""How many model steps ahead light steps may run; their results stay in memory until then."""
+_LONGEST_PAUSE = 0.016
+"""After so many seconds at most an idle thread looks again whether steps are worth a thread."""
 
 
 class Executor:
     """Runs the steps of a plan to the end, or to the first failure.
 
-    With `keep_going` it continues after failures with all steps that need no failed step.
+    Args:
+        plan: What to run.
+        runner: Runs each step.
+        keep_going: Whether to continue after failures with all steps that need no failed step.
+        threads: How many threads run steps, the calling one among them.
     """
 
-    def __init__(self, plan: Plan, runner: StepRunner, *, keep_going: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, runner: StepRunner, *, keep_going: bool = False, threads: int = 1
+    ) -> None:
         self._plan = plan
         self._runner = runner
         self._keep_going = keep_going
         self._changed = threading.Condition()
-        self._unfinished = len(plan.steps)
+        self._schedule = Schedule(plan)
         self._stopped = False
-        self._failures: list[NodeFailedError] = []
+        self._failures: dict[int, NodeFailedError] = {}
+        """The failures by the positions of their steps in the plan."""
         self._lost_record: LostRecordError | None = None
         self._thread_error: BaseException | None = None
-        self._makers = _makers(plan.steps)
-        """For each step the indices of those that make the results it reads."""
-        self._waits_for = [len(makers) for makers in self._makers]
-        """For each step the number of nodes whose results it still waits for."""
-        self._readers = _readers(self._makers)
-        self._unread = [len(readers) for readers in self._readers]
-        """For each step the number of steps that have yet to read its result."""
-        self._runs_models = [step.runs_models for step in plan.steps]
-        self._model_steps = [n for n, runs in enumerate(self._runs_models) if runs][::-1]
-        """The model steps that have not begun, in the reverse order of the plan."""
-        self._given_up: set[int] = set()
-        self._light_steps: list[int] = []
-        """A heap of the light steps that can run."""
-        self._releasable = {node for step in plan.steps for node in step.releases}
-        for index, waiting in enumerate(self._waits_for):
-            if not waiting:
-                self._make_ready(index)
-        has_both_kinds = 0 < len(self._model_steps) < len(plan.steps)
-        self._thread_count = LIGHT_THREADS if has_both_kinds else 0
+        self._has_models = bool(self._schedule.model_steps)
+        self._thread_count = _thread_count(plan, threads)
+        self._most_running = threads
+        self._threads: list[threading.Thread] = []
+        self._last_seconds = 0.0
+        """How long the last light step took."""
+        self._began: float | None = None
+        """When the light step began that the calling thread runs now."""
+        self._is_idle = False
+        """Whether the calling thread waits for a step."""
 
     def run(self) -> None:
         """Runs every step.
@@ -76,44 +74,59 @@ class Executor:
             NodesFailedError: Several nodes failed, with `keep_going`.
             LostRecordError: A remembered result was lost; raised after everything else has run.
         """
-        threads = [
-            threading.Thread(target=self._run_light_steps, name=f"sdgraph-light-{n}")
-            for n in range(self._thread_count)
-        ]
-        for thread in threads:
-            thread.start()
         try:
-            self._run_steps(with_models=True)
+            if self._has_models:
+                self._start_threads()
+            while (index := self._next_step()) is not None:
+                self._run_step(index)
         finally:
             self._stop()
-            for thread in threads:
+            for thread in self._threads:
                 thread.join()
         self._raise_failures()
+
+    def _start_threads(self) -> None:
+        for number in range(self._thread_count):
+            thread = threading.Thread(target=self._run_light_steps, name=f"sdgraph-light-{number}")
+            self._threads.append(thread)
+            thread.start()
 
     def _raise_failures(self) -> None:
         if self._thread_error is not None:
             raise self._thread_error
         if self._lost_record is not None and (self._keep_going or not self._failures):
             raise self._lost_record
-        if self._failures:
-            if not self._keep_going:
-                self._runner.report_failed(self._failures[0])
-            raise (
-                self._failures[0] if len(self._failures) == 1 else NodesFailedError(self._failures)
-            )
+        if not self._failures:
+            return
+        failures = [failure for _, failure in sorted(self._failures.items())]
+        if not self._keep_going:
+            self._runner.report_failed(failures[0])
+            raise failures[0]
+        raise failures[0] if len(failures) == 1 else NodesFailedError(failures)
 
-    def _run_steps(self, *, with_models: bool) -> None:
-        while (index := self._next_step(with_models)) is not None:
-            step = self._plan.steps[index]
-            try:
-                self._runner.run(step)
-            except (Exception, SystemExit) as error:  # sys.exit(0) in a node is no success
-                if self._is_left_to_nodes(step, error):
-                    self._finish(index)
-                else:
-                    self._fail(index, step, error)
+    def _run_light_steps(self) -> None:
+        """Runs light steps in a further thread; an error of the executor itself ends the run."""
+        try:
+            while (index := self._next_step_of_thread()) is not None:
+                self._run_step(index)
+        except BaseException as error:
+            self._thread_error = error
+            self._stop()
+
+    def _run_step(self, index: int) -> None:
+        step = self._plan.steps[index]
+        began = time.perf_counter()
+        try:
+            if self._threads and not step.runs_models:
+                with opencv_threads:
+                    self._runner.run(step)
             else:
-                self._finish(index)
+                self._runner.run(step)
+        except (Exception, SystemExit) as error:  # sys.exit(0) in a node is no success
+            if not self._is_left_to_nodes(step, error):
+                self._fail(index, step, error)
+                return
+        self._finish(index, time.perf_counter() - began)
 
     def _is_left_to_nodes(self, step: Step, error: Exception | SystemExit) -> bool:
         """Whether a stage failed whose nodes are to fail, each by itself, and no others."""
@@ -126,131 +139,77 @@ class Executor:
             self._runner.keep_failure(step.stage, error)
         return self._keep_going
 
-    def _run_light_steps(self) -> None:
-        """Runs light steps in a thread; an error of the executor itself ends the run."""
-        try:
-            self._run_steps(with_models=False)
-        except BaseException as error:
-            self._thread_error = error
-            self._stop()
-
-    def _next_step(self, with_models: bool) -> int | None:
-        """The next step for this thread, waiting for one; None when there will be no more."""
+    def _next_step(self) -> int | None:
+        """The next step for the calling thread, waiting for one; None when there are no more."""
+        schedule = self._schedule
         with self._changed:
-            while self._unfinished and not self._stopped:
-                if with_models and self._model_steps and not self._waits_for[self._model_steps[-1]]:
+            self._began = None
+            while schedule.unfinished and not self._stopped:
+                if self._has_models and (index := schedule.take_model_step()) is not None:
                     self._changed.notify_all()  # light steps may be further ahead now
-                    return self._model_steps.pop()
-                if self._light_steps and self._light_steps[0] < self._light_limit():
-                    return heapq.heappop(self._light_steps)
+                    return index
+                if schedule.next_light_step() is not None:
+                    index = schedule.take_light_step()
+                    if self._thread_count:
+                        self._prepare_threads()
+                    return index
+                self._is_idle = True
                 self._changed.wait()
+                self._is_idle = False
         return None
 
-    def _light_limit(self) -> int:
-        """The index below which light steps may begin: that of a model step some steps ahead."""
-        if len(self._model_steps) < MAX_MODEL_STEPS_AHEAD:
-            return len(self._waits_for)
-        return self._model_steps[-MAX_MODEL_STEPS_AHEAD]
+    def _prepare_threads(self) -> None:
+        """Starts the further threads as soon as there is more than one step that can run."""
+        self._began = time.perf_counter()
+        if not self._threads and self._schedule.next_light_step() is not None:
+            self._start_threads()
 
-    def _finish(self, index: int) -> None:
+    def _next_step_of_thread(self) -> int | None:
+        """The next step for a further thread, waiting for one; None when there are no more."""
+        schedule, pause = self._schedule, HEAVY_SECONDS
         with self._changed:
-            self._unfinished -= 1
-            for reader in self._readers[index]:
-                self._waits_for[reader] -= 1
-                if not self._waits_for[reader]:
-                    self._make_ready(reader)
-            self._release(index)
-            if self._thread_count:
-                self._changed.notify_all()
+            while schedule.unfinished and not self._stopped:
+                index = schedule.next_light_step()
+                if index is not None and (self._has_models or self._is_worth_it(index)):
+                    return schedule.take_light_step()
+                self._changed.wait(None if self._has_models else pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+        return None
 
-    def _make_ready(self, index: int) -> None:
-        if not self._runs_models[index]:
-            heapq.heappush(self._light_steps, index)
+    def _is_worth_it(self, index: int) -> bool:
+        """Whether a further thread takes a step, in a plan without models."""
+        running = 0.0 if self._began is None else time.perf_counter() - self._began
+        seconds = max(running, self._last_seconds)
+        return takes_step(index, self._schedule.first_unfinished, self._most_running, seconds)
 
-    def _release(self, index: int) -> None:
-        """Drops the results that this step was the last to read.
-
-        With threads this may be another step than `Step.releases` says.
-        """
-        for maker in self._makers[index]:
-            self._unread[maker] -= 1
-            if not self._unread[maker]:
-                node = self._plan.steps[maker].node
-                if node in self._releasable:
-                    self._runner.release(node)
+    def _finish(self, index: int, seconds: float) -> None:
+        with self._changed:
+            for node in self._schedule.finish(index):
+                self._runner.release(node)
+            if self._threads:
+                self._last_seconds = seconds
+                if self._has_models or self._is_idle or seconds >= HEAVY_SECONDS:
+                    self._changed.notify_all()
 
     def _fail(self, index: int, step: Step, error: BaseException) -> None:
         # The frames of a failed node hold its models: clear them, keep the lines of the traceback.
         traceback.clear_frames(error.__traceback__)
         with self._changed:
+            self._changed.notify_all()
             if isinstance(error, LostRecordError):
                 self._lost_record = error
-                self._give_up(index)
+                self._schedule.give_up(index)
                 return
-            if isinstance(error, RunStoppedError) or (self._failures and not self._keep_going):
+            if isinstance(error, RunStoppedError):
                 self._stop()
                 return
-            failure = _failure(step, error, self._plan.graph)
-            self._failures.append(failure)
+            failure = self._failures[index] = _failure(step, error, self._plan.graph)
             if not self._keep_going:
                 self._stop()
                 return
             self._runner.report_failed(failure)
-            for reader in self._give_up(index):
+            for reader in self._schedule.give_up(index):
                 self._runner.report_skipped(self._plan.steps[reader], step)
-
-    def _give_up(self, index: int) -> list[int]:
-        """Gives up a failed step and all steps that need it; returns the latter in order."""
-        given_up = {index, *self._steps_that_need(index)} - self._given_up
-        self._given_up |= given_up
-        skipped = sorted(given_up - {index})
-        given_up |= self._useless_stage_steps()
-        self._given_up |= given_up
-        self._unfinished -= len(given_up)
-        self._wait_no_more(given_up)
-        self._model_steps = [step for step in self._model_steps if step not in given_up]
-        self._changed.notify_all()
-        return skipped
-
-    def _wait_no_more(self, given_up: set[int]) -> None:
-        """Lets batches begin without those of their nodes whose inputs were given up."""
-        for index in given_up:
-            for reader in self._readers[index]:
-                self._waits_for[reader] -= reader not in self._given_up
-
-    def _useless_stage_steps(self) -> set[int]:
-        """The steps for stages that have not begun, and that only given up steps need."""
-        steps = self._plan.steps
-        waiting = {steps[n].result: n for n in self._model_steps if steps[n].stage is not None}
-        if not waiting:
-            return set()
-        needed = {
-            stage.key
-            for n, step in enumerate(steps)
-            if n not in self._given_up
-            for stage in step.stages
-        }
-        return {n for key, n in waiting.items() if key not in needed}
-
-    def _steps_that_need(self, index: int) -> Iterator[int]:
-        """The steps that read a step's result, directly or through others."""
-        import networkx as nx
-
-        for node in nx.descendants(self._dependencies, self._plan.steps[index].node):
-            yield self._indexes[node]
-
-    @cached_property
-    def _indexes(self) -> dict[Node[Any], int]:
-        steps = enumerate(self._plan.steps)
-        return {step.node: index for index, step in steps if step.stage is None}
-
-    @cached_property
-    def _dependencies(self) -> nx.DiGraph[Node[Any]]:
-        """The graph without the edges to nodes with remembered results, which need no input."""
-        graph = self._plan.graph.to_networkx()
-        runs = {step.node for step in self._plan.steps if step.action == "run"}
-        graph.remove_edges_from([edge for edge in graph.edges if edge[1] not in runs])
-        return graph
 
     def _stop(self) -> None:
         with self._changed:
@@ -259,19 +218,19 @@ class Executor:
             self._changed.notify_all()
 
 
-def _makers(steps: Sequence[Step]) -> list[set[int]]:
-    """For each step the indices of the steps that make the results it reads."""
-    indices = {step.node: index for index, step in enumerate(steps) if step.stage is None}
-    return [{indices[node] for node in step.inputs} for step in steps]
+def _thread_count(plan: Plan, threads: int) -> int:
+    """How many threads may run light steps beside the calling one.
 
-
-def _readers(makers: Sequence[Collection[int]]) -> list[list[int]]:
-    """For each step the indices of the steps that read its result, in their order."""
-    readers: list[list[int]] = [[] for _ in makers]
-    for index, indices in enumerate(makers):
-        for maker in indices:
-            readers[maker].append(index)
-    return readers
+    Args:
+        plan: The plan.
+        threads: How many threads may run steps.
+    """
+    light = sum(not step.runs_models for step in plan.steps)
+    if threads < 2 or not light:
+        return 0
+    if plan.runs_models:
+        return min(light, max(LIGHT_THREADS, threads - 1))
+    return min(light, threads) - 1
 
 
 def _failure(step: Step, error: BaseException, graph: Graph) -> NodeFailedError:

@@ -21,6 +21,7 @@ from sdgraph.values import Checkpoint
 from .device_checks import refuse_other_devices
 from .plan_data import Plan
 from .planning import make_plan
+from .thread_pool import thread_count
 
 
 def _make_model_cache() -> ModelCache:
@@ -45,6 +46,11 @@ class Session:
         metadata: Whether saved files contain a record of how they were made.
         batch: The most nodes that are computed at once; 1 for one after another; None for as many
             as take the least time and fit in memory, where that makes the same bits.
+        threads: How many nodes without models run at once, where they are worth a thread, 1..1024;
+            None for as many as there are cores that the process may use.
+
+    Raises:
+        InvalidValueError: `threads` is out of range.
 
     Example:
         >>> from sdgraph import Graph, Session
@@ -66,9 +72,13 @@ class Session:
     store: Store | None = field(default_factory=Store)
     metadata: bool = True
     batch: int | None = None
+    threads: int | None = None
     _kept: KeptCheckpoints = field(
         default_factory=KeptCheckpoints, init=False, repr=False, compare=False
     )
+
+    def __post_init__(self) -> None:
+        thread_count(self.threads)
 
     def plan(self, graph: Graph) -> Plan:
         """The plan for a graph as this session would run it; torch is not imported for it.
@@ -159,6 +169,7 @@ class Session:
         from .results import Results
         from .step_runner import StepRunner
 
+        threads = thread_count(self.threads)
         results = Results(self.store, emitter)
         loads = bytes_loaded = 0
         while True:
@@ -166,7 +177,7 @@ class Session:
             runner = StepRunner(plan, self.models, results, dtype, emitter, metadata=self.metadata)
             try:
                 with self.models.during_run():
-                    Executor(plan, runner, keep_going=keep_going).run()
+                    Executor(plan, runner, keep_going=keep_going, threads=threads).run()
                 break
             except LostRecordError:
                 plan = self._plan_and_fetch(plan.graph, emitter, results.take_known())

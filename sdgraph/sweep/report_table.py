@@ -53,7 +53,8 @@ class VariantRecorder:
 
     Args:
         sweep: The sweep that runs.
-        on_record: Called with each record as soon as it is made.
+        on_record: Called with the record of each variant that is done, in the order of the
+            variants: when those before it, which may run in other threads, are done or have failed.
     """
 
     def __init__(
@@ -67,7 +68,10 @@ class VariantRecorder:
         self._seconds: dict[Node[Any], float] = {}
         self._files: dict[Node[Any], str] = {}
         self._failed: dict[Node[Any], str] = {}
+        self._failed_variants: set[int] = set()
         self._recorded: set[int] = set()
+        self._next = 0
+        """The first variant that is neither recorded nor known to have failed."""
 
     def __call__(self, event: events.Event) -> None:
         """Receives an event of the run."""
@@ -80,7 +84,10 @@ class VariantRecorder:
         elif isinstance(event, events.Reused):
             self._count_done(self._nodes[event.node])
         elif isinstance(event, events.NodeFailed):
-            self._failed[self._nodes[event.node]] = event.message
+            node = self._nodes[event.node]
+            self._failed[node] = event.message
+            self._failed_variants.update(self._sweep.needed[node])
+        self._record_done()
 
     def finish(self) -> None:
         """Records the variants that were not made."""
@@ -91,8 +98,15 @@ class VariantRecorder:
     def _count_done(self, node: Node[Any]) -> None:
         for index in self._sweep.needed[node] if node in self._targets else ():
             self._left[index] -= 1
-            if not self._left[index]:
-                self._record(index)
+
+    def _record_done(self) -> None:
+        """Records the variants that are done up to the first that may still be made."""
+        while self._next < len(self._left):
+            if not self._left[self._next]:
+                self._record(self._next)
+            elif self._next not in self._failed_variants:
+                return
+            self._next += 1
 
     def _record(self, index: int) -> None:
         self._recorded.add(index)

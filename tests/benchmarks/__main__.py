@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from sdgraph.provenance.record import installed_versions
 
 from . import (
+    cores,
     engine,
     families,
     large_pictures,
@@ -30,6 +31,7 @@ from .timing import Row
 ALL = {
     "engine": engine.rows,
     "reading": reading.rows,
+    "cores": cores.rows,
     "peers": peers.rows,
     "systems": systems.rows,
     "families": families.rows,

@@ -35,8 +35,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def new_session(folder: Path) -> Session:
-    """A session as another process would have it: nothing in memory."""
-    return Session(device="cpu", dtype="float32", store=Store(folder=folder))
+    """A session as another process would have it: nothing in memory, one node after another."""
+    return Session(device="cpu", dtype="float32", store=Store(folder=folder), threads=1)
 
 
 def run_noting(

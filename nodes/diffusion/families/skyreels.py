@@ -1,4 +1,4 @@
-"""SkyReels V1 (Skywork 2025): HunyuanVideo trained to begin with a picture, guided by two passes."""
+"""SkyReels V1 (Skywork 2025): HunyuanVideo for pictures, guided by two passes."""
 
 from __future__ import annotations
 
