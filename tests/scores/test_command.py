@@ -75,6 +75,7 @@ def test_a_run_of_one_system_leaves_the_others_rows(
     assert printed.err.startswith("vae: ")
 
 
+@pytest.mark.slow
 def test_clips_made_by_several_processes_score_the_same(
     folder: Path, rows: list[Row], tmp_path: Path
 ) -> None:

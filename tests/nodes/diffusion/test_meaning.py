@@ -63,6 +63,7 @@ def test_it_draws_a_yellow_star_on_a_navy_background(session: Session) -> None:
     assert right >= 3
 
 
+@pytest.mark.slow
 def test_it_draws_combinations_that_it_was_never_shown(session: Session) -> None:
     prompts = [describe_scene(random_scene(FIRST + n, held_out=True, objects=1)) for n in range(30)]
 
@@ -97,6 +98,7 @@ def test_a_controlnet_follows_edges_in_the_colours_asked_for(runner: CheckpointR
     assert score_of["asked colours right"] >= 0.9
 
 
+@pytest.mark.slow
 def test_a_controlnet_follows_depth(runner: CheckpointRunner) -> None:
     score_of = scores(from_images.controlnet_depth(runner, SCENES))
 
@@ -116,6 +118,7 @@ def test_depth_to_image_keeps_the_depth_and_changes_the_ground(runner: Checkpoin
     assert score_of["asked background right"] >= 0.85
 
 
+@pytest.mark.slow
 def test_two_text_encoders_draw_what_is_asked(runner: CheckpointRunner) -> None:
     score_of = scores(from_prompts.sdxl(runner, SCENES))
 
@@ -135,6 +138,7 @@ def test_turbo_draws_in_one_step(runner: CheckpointRunner) -> None:
     assert right >= 0.6 * len(scenes)
 
 
+@pytest.mark.slow
 def test_clips_show_the_object_and_it_moves_as_the_words_say(runner: CheckpointRunner) -> None:
     score_of = scores(video.text_to_video(runner, 6))
 
@@ -143,6 +147,7 @@ def test_clips_show_the_object_and_it_moves_as_the_words_say(runner: CheckpointR
     assert score_of["largest step at most 2 × the true one"] >= 0.8
 
 
+@pytest.mark.slow
 def test_image_to_image_keeps_the_place_and_takes_the_colour(runner: CheckpointRunner) -> None:
     right = 0
     for seed in range(SCENES):

@@ -18,6 +18,8 @@ from tests.support.memory_peaks import (
     use_attention_without_matrix as _without_matrix,  # noqa: F401
 )
 
+pytestmark = pytest.mark.slow
+
 FEW = {"num_layers": 2, "num_single_layers": 2}
 FLUX = {**FEW, "guidance_embeds": True}
 KLEIN: dict[str, Any] = {

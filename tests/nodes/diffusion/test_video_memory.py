@@ -16,6 +16,8 @@ from tests.support.memory_peaks import (
 
 from .test_transformer_memory import family_called
 
+pytestmark = pytest.mark.slow
+
 WAN_1B: dict[str, Any] = {"num_attention_heads": 12, "ffn_dim": 8960}
 WAN_14B: dict[str, Any] = {"num_attention_heads": 40, "ffn_dim": 13824}
 FROM_PICTURE = {**WAN_14B, "in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 5120}

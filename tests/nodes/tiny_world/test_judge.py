@@ -30,6 +30,8 @@ from sdgraph.nodes.tiny_world import (
 from tests.support.effort import scaled
 from tests.support.tiny_world_images import changed_scenes, decibels, degrade, some_scenes
 
+SIDES = (64, pytest.param(128, marks=pytest.mark.slow))
+
 
 def is_judged_right(example: Scene, side: int, *, noise_seed: int | None = None) -> bool:
     picture = render_scene(example, side)
@@ -39,13 +41,13 @@ def is_judged_right(example: Scene, side: int, *, noise_seed: int | None = None)
     ).all
 
 
-@pytest.mark.parametrize("side", [64, 128])
+@pytest.mark.parametrize("side", SIDES)
 def test_rendered_scenes_are_judged_right(side: int) -> None:
     count = scaled(1_000)
     assert sum(is_judged_right(scene, side) for scene in some_scenes(count)) >= 0.995 * count
 
 
-@pytest.mark.parametrize("side", [64, 128])
+@pytest.mark.parametrize("side", SIDES)
 def test_blur_noise_and_a_colour_shift_hardly_matter(side: int) -> None:
     examples = some_scenes(scaled(1_000), first=5_000)
     assert sum(
@@ -63,7 +65,7 @@ def test_degraded_pictures_are_as_noisy_as_those_of_an_autoencoder() -> None:
     assert min(levels) > 23 and 25 < np.mean(levels) < 29 and max(levels) < 31
 
 
-@pytest.mark.parametrize("side", [64, 128])
+@pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("degraded", [False, True])
 def test_a_scene_that_differs_in_one_property_is_judged_wrong_in_that(
     degraded: bool, side: int
@@ -86,7 +88,7 @@ def test_a_scene_that_differs_in_one_property_is_judged_wrong_in_that(
 
 
 @pytest.mark.parametrize("name", BACKGROUNDS)
-@pytest.mark.parametrize("side", [64, 128])
+@pytest.mark.parametrize("side", SIDES)
 def test_an_empty_background_shows_no_object(name: str, side: int) -> None:
     for picture in (
         render_scene(Scene(name, ()), side),
@@ -173,7 +175,7 @@ def test_what_is_read_agrees_with_the_ground_truth() -> None:
             assert np.abs(np.subtract(obj.box, box)).max() <= 2  # sharp tips are blurred away
 
 
-@pytest.mark.parametrize("side", [64, 128])
+@pytest.mark.parametrize("side", SIDES)
 def test_only_objects_inside_the_mask_are_read(side: int) -> None:
     for seed in range(scaled(60, least=12)):
         example = random_scene(seed, objects=2)

@@ -188,7 +188,7 @@ def test_the_student_comes_nearer_to_its_teacher() -> None:
     assert distances[-1] < 0.9 * distances[0]
 
 
-@pytest.mark.parametrize("stop", [1, 3])
+@pytest.mark.parametrize("stop", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_run_that_was_stopped_makes_the_same_weights(stop: int, tmp_path: Path) -> None:
     import torch
 

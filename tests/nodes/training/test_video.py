@@ -221,7 +221,7 @@ def test_the_loss_falls_on_one_batch(base: Checkpoint) -> None:
     assert losses[-1] < 0.9 * losses[0]
 
 
-@pytest.mark.parametrize("stop", [1, 3])
+@pytest.mark.parametrize("stop", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_run_stopped_before_or_after_the_thaw_makes_the_same_weights(
     stop: int, base: Checkpoint, tmp_path: Path
 ) -> None:
@@ -267,6 +267,7 @@ def test_a_sheet_of_frames_is_next_to_it(trained: Checkpoint) -> None:
         assert sheet.size == (FRAMES * SIDE, 2 * SIDE)
 
 
+@pytest.mark.slow
 def test_from_a_checkpoint_of_its_own_it_goes_on_with_longer_clips(
     trained: Checkpoint, tmp_path: Path, session: Session
 ) -> None:

@@ -35,7 +35,21 @@ _WITH_PICTURES |= {"hunyuan-video-1.5-i2v", "skyreels", "x4-upscaler"}
 """Those that make nothing from a prompt alone."""
 _OF_TWO_PARTS = {"animatediff", "animatediff-xl"}
 """Those whose denoiser is put together from two components; their own knobs are fewer."""
-NAMES = sorted(set(PIPELINES) - _ALIKE - _WITH_PICTURES - _OF_TWO_PARTS)
+_ALWAYS = {
+    "aura-flow",
+    "flux",
+    "ltx-2",
+    "qwen-image",
+    "sana",
+    "stable-diffusion-3",
+    "wan",
+    "z-image",
+}
+"""Those that are tried each time; the others where slow tests are."""
+NAMES = [
+    name if name in _ALWAYS else pytest.param(name, marks=pytest.mark.slow)
+    for name in sorted(set(PIPELINES) - _ALIKE - _WITH_PICTURES - _OF_TWO_PARTS)
+]
 
 
 @cache
