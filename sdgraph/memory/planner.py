@@ -38,6 +38,8 @@ def plan_memory(
         InvalidValueError: A step alone is above an enforced budget, or steps wait for one another
             in a cycle.
     """
+    if len(requirements) == 1:
+        return plan_in_order(requirements, limits, contents)
     workload, warnings = _workload_within(requirements, limits, contents)
     return replace(best_plan(workload), warnings=warnings)
 

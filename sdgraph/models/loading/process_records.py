@@ -1,10 +1,12 @@
 """Records of the models that each process has in memory: small files that other processes read.
 
 A model cache with components writes one record into the user's sdgraph folder, and replaces it
-whenever its components change. The record is removed when the cache is empty and when the process
-ends. If a process was killed, the next reader notices that no process with this id and start time
-runs, and removes the record. Nothing depends on records: if they cannot be written, there are none.
-There are none on Windows either, where checking whether a process runs can end it.
+whenever its components change. Where only the reason changes why they are in memory, it does so a
+moment later: otherwise a short run would write two files. The record is removed when the cache is
+empty and when the process ends. If a process was killed, the next reader notices that no process
+with this id and start time runs, and removes the record. Nothing depends on records: if they cannot
+be written, there are none. There are none on Windows either, where checking whether a process runs
+can end it.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -27,6 +30,8 @@ from .component import LoadedComponent
 
 _VERSION = 1
 _MAX_BYTES = 16 * 2**20  # of a record
+DELAY_S = 0.2
+"""After how many seconds a record shows that a component is in memory for another reason."""
 _PARTIAL = ".part"
 """The suffix of a record that is being written."""
 
@@ -51,9 +56,17 @@ class ProcessRecord:
     """The record of one model cache of this process; it is a `watch` of `ModelCache`."""
 
     def __init__(self) -> None:
+        self._begin({"process": 0})
+
+    def _begin(self, process: dict[str, object]) -> None:
+        """Begins without a record, for a process."""
+        self._process = process
         self._written: list[tuple[Any, ...]] = []
+        self._latest: list[tuple[Any, ...]] = []
         self._path: Path | None = None
-        self._process: dict[str, object] = {"process": 0}
+        self._removal: weakref.finalize[..., Any] | None = None
+        self._timer: threading.Timer | None = None
+        self._lock = threading.Lock()
 
     def __call__(self, components: Iterable[LoadedComponent]) -> None:
         """Writes the components that are in memory now, in place of the earlier record.
@@ -64,20 +77,33 @@ class ProcessRecord:
         rows = sorted(map(_row, components))
         # A forked process inherits this object, but the record belongs to its parent.
         if self._process["process"] != os.getpid():
-            self._process, self._path, self._written = _this_process(), None, []
-        if rows == self._written or os.name != "posix":
+            self._begin(_this_process())
+        if os.name != "posix":
             return
-        self._written = rows
+        with self._lock:
+            self._latest = rows
+            if not DELAY_S or _without_reasons(rows) != _without_reasons(self._written):
+                self._write_latest()
+            elif rows != self._written and self._timer is None:
+                self._timer = threading.Timer(DELAY_S, _write_later, [weakref.ref(self)])
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _write_latest(self) -> None:
+        """Writes the latest components, unless they are those of the record."""
+        if self._latest == self._written:
+            return
+        self._written = self._latest
         # For a user without a home folder, RuntimeError is raised.
         with suppress(OSError, RuntimeError):
-            self._write(rows)
+            self._write(self._written)
 
     def _write(self, rows: list[tuple[Any, ...]]) -> None:
         if self._path is None:
             folder = _folder()
             folder.mkdir(parents=True, exist_ok=True)
             self._path = folder / f"{os.getpid()}-{token_hex(4)}.json"
-            weakref.finalize(self, _remove, os.getpid(), self._path)
+            self._removal = weakref.finalize(self, _remove, os.getpid(), self._path)
         if not rows:
             self._path.unlink(missing_ok=True)
             return
@@ -91,6 +117,22 @@ class ProcessRecord:
             self._path.unlink(missing_ok=True)
             partial.unlink(missing_ok=True)
             raise
+
+
+def _without_reasons(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The entries of a record without the reasons why components are in memory."""
+    return [row[:-1] for row in rows]
+
+
+def _write_later(record_of: weakref.ref[ProcessRecord]) -> None:
+    """Writes what has changed meanwhile, unless the record was removed at the process's end."""
+    record = record_of()
+    if record is None:
+        return
+    with record._lock:
+        record._timer = None
+        if record._removal is not None and record._removal.alive:
+            record._write_latest()
 
 
 def held_components() -> tuple[HeldComponent, ...]:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,11 @@ CHILD = f"""
 import sys
 from pathlib import Path
 from sdgraph.models import ModelCache
+from sdgraph.models.loading import process_records
 from sdgraph.models.loading.process_records import ProcessRecord
 from sdgraph.values import Checkpoint, Part
 {FAKE_MODULE}
+process_records.DELAY_S = 0
 model = Checkpoint(Path(sys.argv[1]))
 record = ProcessRecord()
 cache = ModelCache(FakeModule, probe=lambda device: 10**9, reserve=0, watch=record)
@@ -66,6 +69,7 @@ Start = Callable[[], "subprocess.Popen[str]"]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SDGRAPH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(process_records, "DELAY_S", 0)
     return tmp_path / "home"
 
 
@@ -345,6 +349,7 @@ from sdgraph.models.loading import process_records
 from sdgraph.models import ModelCache
 from sdgraph.values import Checkpoint, Part
 {FAKE_MODULE}
+process_records.DELAY_S = 0
 unet = {{"unet": Part(Checkpoint(Path(sys.argv[1])), "unet")}}
 cache = ModelCache(FakeModule, watch=process_records.ProcessRecord())
 with cache.lease(unet, "cpu", "float32"):
@@ -424,3 +429,27 @@ def test_within_a_run_a_record_is_written_no_oftener_than_memory_changes(
     assert [row.why for row in process_records.held_components()] == [
         "kept until its memory is needed"
     ] * 2
+
+
+def test_a_change_of_the_reason_alone_is_written_a_moment_later(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Counting(process_records.ProcessRecord):
+        def _write(self, rows: list[tuple[object, ...]]) -> None:
+            written.append([str(row[3]) for row in rows])
+            super()._write(rows)
+
+    monkeypatch.setattr(process_records, "DELAY_S", 0.1)
+    written: list[list[str]] = []
+    cache = ModelCache(fake_checkpoints.Loader(), watch=Counting())
+    for _ in range(3):
+        with cache.lease(parts(model, "unet", "vae"), "cpu", "float32"):
+            pass
+    assert len(written) == 2, "one for each load, none for each lease"
+    with cache.lease(parts(model, "unet", "vae"), "cpu", "float32"):
+        until = time.monotonic() + 10
+        while len(written) == 2 and time.monotonic() < until:
+            time.sleep(0.01)
+    assert written[2:] == [["leased by 1 node"] * 2]
+    cache.unload()
+    assert process_records.held_components() == ()
