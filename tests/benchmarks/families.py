@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from math import ceil
@@ -74,7 +74,8 @@ def bare_script(pipe: Any, node: Diffusion[Any]) -> Callable[[], Any]:
     if isinstance(node, Text2Video):
         call["num_frames"] = _FRAMES
     if node.is_guided and "negative_prompt" in accepted:
-        call["negative_prompt"] = ""
+        encoding = node.family.prompt_encoding
+        call["negative_prompt"] = "" if encoding.per_prompt else encoding.empty_negative
 
     def script() -> Any:
         # A script that wants the same picture each time makes a new scheduler, as the node does.
@@ -141,9 +142,9 @@ def row(name: str, folder: Path, rounds: int) -> Row | None:
     )
 
 
-def rows(rounds: int = ROUNDS) -> Iterator[Row]:
+def rows(rounds: int = ROUNDS, names: Iterable[str] = PIPELINES) -> Iterator[Row]:
     """A row for each checkpoint with random weights that makes something from words."""
     with tempfile.TemporaryDirectory() as folder:
-        for name in PIPELINES:
+        for name in names:
             if (made := row(name, Path(folder) / name, rounds)) is not None:
                 yield made
