@@ -117,8 +117,7 @@ class AnimateCharacter(VideoDiffusion):
         yield from super().check()
         fields = {"pose": self.pose, "background": self.background, "mask": self.mask}
         yield from size_problems(*((name, name, each) for name, each in fields.items()))
-        videos = {"pose": self.pose, "face": self.face, "background": self.background}
-        yield from length_problems({name: each for name, each in videos.items() if each})
+        yield from length_problems({**fields, "face": self.face})
         if isinstance(self.pose, Video) and len(self.pose) < _FEWEST:
             yield _too_short(self.pose)
         if self.segment is not None and isinstance(self.checkpoint, Checkpoint):

@@ -123,6 +123,11 @@ class VideoControl(VideoOfAnyLength):
         counts, most_frames = frame_counts(source), self.settings.most_frames
         return None if counts is None else (most_frames(counts[0]), most_frames(counts[1]))
 
+    def length_field(self) -> str:
+        if self._source() is None:
+            return super().length_field()
+        return "control" if self.video is None else "video"
+
     def batch_size(self) -> int:
         if self._source() is None:
             return super().batch_size()
@@ -140,8 +145,7 @@ class VideoControl(VideoOfAnyLength):
         yield from super().check()
         fields = {"video": self.video, "control": self.control, "mask": self.mask}
         yield from size_problems(*((name, name, each) for name, each in fields.items()))
-        videos = {"video": self.video, "control": self.control}
-        yield from length_problems({name: each for name, each in videos.items() if each})
+        yield from length_problems(fields)
         checkpoint = self.checkpoint
         family = family_of(checkpoint) if isinstance(checkpoint, Checkpoint) else None
         if family is None or self.task() not in family.pipelines:
@@ -178,9 +182,7 @@ class VideoControl(VideoOfAnyLength):
             wanted = "a LoRA for the kind of `control`, such as one for poses"
             yield Problem("loras", found, wanted, "add it to `loras`")
         if isinstance(source, Video) and isinstance(self.checkpoint, Checkpoint):
-            yield from self.settings.left_out_warnings(
-                "control" if self.video is None else "video", len(source)
-            )
+            yield from self.settings.left_out_warnings(self.length_field(), len(source))
 
     def run(
         self,

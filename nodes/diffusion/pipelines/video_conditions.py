@@ -31,18 +31,22 @@ def fitting_size(
     return width or nearest_width, height or nearest_height
 
 
-def frame_counts(video: In[Video]) -> tuple[int, int] | None:
+def frame_counts(video: In[Video | Mask]) -> tuple[int, int] | None:
     """The least and the largest number of frames of a video, or of what a node makes, if known."""
-    return video.frame_range() if isinstance(video, Node) else (len(video), len(video))
+    if isinstance(video, Node):
+        return video.frame_range()
+    return (len(video), len(video)) if isinstance(video, Video) else None
 
 
-def length_problems(videos: Mapping[str, In[Video]]) -> Iterator[Problem]:
+def length_problems(videos: Mapping[str, In[Video | Mask] | None]) -> Iterator[Problem]:
     """The problem of videos of different lengths, as far as they are known before the run.
 
     Args:
-        videos: The videos by the names of their fields.
+        videos: The videos by the names of their fields. A Mask is for all frames, and skipped, as
+            None is.
     """
-    known = {name: frame_counts(video) for name, video in videos.items()}
+    given = {name: video for name, video in videos.items() if isinstance(video, Video | Node)}
+    known = {name: frame_counts(video) for name, video in given.items()}
     counts = {name: count for name, count in known.items() if count is not None}
     names = list(counts)
     for name in names[1:]:

@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from sdgraph import Checkpoint, NodeFailedError, Session, Store, run
+from sdgraph import Checkpoint, Node, NodeFailedError, Session, Store, run
 from sdgraph.events import Event, Loaded, Stepped
 from sdgraph.nodes import Canny, Frames, Image2Video, VideoControl, VideoFromFrames
 from sdgraph.nodes.diffusion.families import Task, family_of
@@ -29,6 +29,13 @@ SCENE = Video(CLIP.frames[:6], CLIP.fps)
 EDGES = Video(255 - SCENE.frames[:, ::-1], CLIP.fps)
 LEFT = Mask(np.arange(64) < np.full((64, 1), 32))
 MASKS = Video(np.repeat(np.repeat(LEFT.numpy[None, ..., None], 6, 0), 3, 3), CLIP.fps)
+
+
+class ShortMasks(Node[Video]):
+    """Three masks, which only its run tells."""
+
+    def run(self) -> Video:
+        return Video(MASKS.frames[:3], 12)
 
 
 def node_for(folder: Path, way: str, **fields: Any) -> VideoControl:
@@ -232,7 +239,7 @@ def test_videos_of_different_shapes_are_refused(random_folder: Callable[[str], P
     small = Mask(np.ones((32, 32), bool))
     assert "resize the mask" in problems_of(node_for(folder, "mask", mask=small))
     with pytest.raises(NodeFailedError, match="3 frames, and video has 6"):
-        node = node_for(folder, "mask", mask=Video(MASKS.frames[:3], 12))
+        node = node_for(folder, "mask", mask=ShortMasks())
         run(node, session=Session(device="cpu", store=None))
     with pytest.raises(NodeFailedError, match="a mask that marks nothing"):
         node = node_for(folder, "mask", mask=Mask(np.zeros((64, 64), bool)))
@@ -263,3 +270,22 @@ def test_a_family_that_follows_a_control_alone_refuses_the_rest(
 def test_frames_that_are_left_out_are_a_warning(random_folder: Callable[[str], Path]) -> None:
     (warning,) = node_for(random_folder("wan-vace"), "control").warnings()
     assert "6 frames, of which the last 1 are left out" in str(warning)
+
+
+def test_a_mask_for_each_frame_has_as_many_as_the_video(
+    random_folder: Callable[[str], Path],
+) -> None:
+    folder = random_folder("wan-vace")
+    short = Video(MASKS.frames[:5], CLIP.fps)
+    text = problems_of(node_for(folder, "mask", mask=short))
+    assert "mask" in text and "5 frames, and video has 6 frames" in text
+    assert not problems_of(node_for(folder, "mask", mask=MASKS))
+
+
+def test_a_length_is_that_of_the_video_that_is_followed(
+    random_folder: Callable[[str], Path],
+) -> None:
+    folder = random_folder("wan-vace")
+    assert node_for(folder, "control").length_field() == "control"
+    assert node_for(folder, "both").length_field() == "video"
+    assert node_for(folder, "reference").length_field() == "frames"
