@@ -10,10 +10,16 @@ from functools import cache
 from typing import Any
 
 from sdgraph import events
-from sdgraph.errors import CheckpointError, InvalidWorkflowError, NodeFailedError
+from sdgraph.errors import CheckpointError, InvalidWorkflowError, NodeFailedError, Problem
 from sdgraph.graph import Graph, Node, find_refused_files, needs_models
 from sdgraph.memoize import memoized_scope, unmemoized
-from sdgraph.models import KeptCheckpoints, ModelCache, fetch_checkpoint, session_scope
+from sdgraph.models import (
+    KeptCheckpoints,
+    ModelCache,
+    fetch_checkpoint,
+    memoized_resolutions,
+    session_scope,
+)
 from sdgraph.models.loading import devices, process_records
 from sdgraph.store import LostRecordError, Store, StoredResult
 from sdgraph.values import Checkpoint
@@ -133,7 +139,7 @@ class Session:
         reused = sum(step.action == "reuse" for step in plan.steps)
         running = sum(step.action == "run" and step.stage is None for step in plan.steps)
         emitter.emit(events.RunStarted, running, reused, plan.device)
-        for problem in (*plan.checkpoint_warnings, *graph.warnings()):
+        for problem in _warnings(plan):
             emitter.emit(events.Warned, problem.as_line())
         for warning in self.store.take_warnings() if self.store is not None else ():
             emitter.emit(events.Warned, warning)
@@ -230,6 +236,13 @@ class Session:
             known_results=known_results,
             batch=self.batch,
         )
+
+
+def _warnings(plan: Plan) -> list[Problem]:
+    """The warnings about a run's checkpoints, as they were for the plan, and about its nodes."""
+    planned = (use.resolved.owner for step in plan.steps for use in step.uses)
+    with memoized_scope(memoized_resolutions(*planned)):
+        return [*plan.checkpoint_warnings, *plan.graph.warnings()]
 
 
 def _raise_problems(graph: Graph) -> None:

@@ -56,7 +56,7 @@ class FileStamp(NamedTuple):
 
 
 def tree_stamps(folder: str | Path, most: int, depth: int = 4) -> tuple[FileStamp, ...] | None:
-    """The stamps of all files and folders in a folder, in order of their paths; links are followed.
+    """The stamps of all files and folders in a folder, in the disk's order; links are followed.
 
     Args:
         folder: The folder.
@@ -69,16 +69,16 @@ def tree_stamps(folder: str | Path, most: int, depth: int = 4) -> tuple[FileStam
     stamps: list[FileStamp] = []
     try:
         with os.scandir(folder) as entries:
-            inside = sorted(entries, key=lambda entry: entry.name)
-        for entry in inside:
-            stamps.append(FileStamp._of_status(entry.path, entry.stat()))
-            if entry.is_dir():
-                below = tree_stamps(entry.path, most - len(stamps), depth - 1) if depth else None
-                if below is None:
+            for entry in entries:
+                stamps.append(FileStamp._of_status(entry.path, entry.stat()))
+                if len(stamps) > most:
                     return None
-                stamps += below
-            if len(stamps) > most:
-                return None
+                if entry.is_dir():
+                    rest = most - len(stamps)
+                    below = tree_stamps(entry.path, rest, depth - 1) if depth else None
+                    if below is None:
+                        return None
+                    stamps += below
     except OSError:
         return None
     return tuple(stamps)

@@ -55,11 +55,14 @@ class KeptCheckpoints:
             return resolved
         content = resolved.checkpoint.content
         before, kept = self._kept.pop(content, (None, resolved))
-        latest = kept if before == state else resolved
-        self._kept[content] = (state, latest)
-        while len(self._kept) > MAX_KEPT:
-            del self._kept[next(iter(self._kept))]
-        return latest
+        if before == state:
+            self._kept[content] = (state, kept)
+            return kept
+        if all(stamp.is_settled() for stamp in state.stamps):
+            self._kept[content] = (state, resolved)
+            while len(self._kept) > MAX_KEPT:
+                del self._kept[next(iter(self._kept))]
+        return resolved
 
 
 def _state_of(resolved: ResolvedCheckpoint) -> _State | None:
@@ -72,6 +75,6 @@ def _state_of(resolved: ResolvedCheckpoint) -> _State | None:
     except CheckpointError:  # raised again where the checkpoint is used
         return None
     stamps = None if root is None else tree_stamps(root, _MAX_FILES)
-    if root is None or stamps is None or not all(stamp.is_settled() for stamp in stamps):
+    if root is None or stamps is None:
         return None
     return _State(root, stamps, pickles.are_allowed())

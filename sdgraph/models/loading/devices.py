@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -128,11 +129,11 @@ def free_bytes(device: str) -> int | None:
 
 
 def _host_free_bytes() -> int:
-    info = Path("/proc/meminfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
+    with suppress(OSError), Path("/proc/meminfo").open("rb", buffering=0) as info:
+        # It is read before each run; the line stands near the beginning.
+        _, found, rest = info.read(1024).partition(b"\nMemAvailable:")
+        if found:
+            return int(rest.split(maxsplit=1)[0]) * 1024
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
