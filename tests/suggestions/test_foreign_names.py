@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from sdgraph.cli import app
+from sdgraph.cli.program import app
 from sdgraph.errors import did_you_mean, nearest
 from sdgraph.graph import installed_registry
 from sdgraph.language import workflow_schema

@@ -1,0 +1,72 @@
+"""The stored help is typer's own, and printing it imports no library."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sdgraph.cli.help_files import command_names, typer_help
+from sdgraph.cli.help_texts import FOLDER, file_name, print_help, stored_help
+from tests.support.processes import ROOT
+
+
+def test_the_stored_help_of_each_command_is_what_typer_prints() -> None:
+    for names in command_names():
+        assert stored_help([*names, "--help"]) == typer_help(names), (
+            "run python -m sdgraph.cli.help_files"
+        )
+    files = {path.name for path in Path(FOLDER).iterdir()}
+    assert files == {file_name(names) for names in command_names()}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["validate"], ["--help", "validate"], ["validate", "a.yaml", "-h"], ["../x", "-h"]],
+)
+def test_other_command_lines_are_left_to_typer(arguments: list[str]) -> None:
+    assert stored_help(arguments) is None
+
+
+def test_a_narrow_terminal_gets_help_of_its_width(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert not print_help(["--help"])
+    monkeypatch.delenv("COLUMNS")
+    assert print_help(["validate", "-h"])
+    assert capsys.readouterr().out == stored_help(["validate", "--help"])
+
+
+def test_help_for_a_reader_that_left_is_left_to_typer(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed:
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+        def fileno(self) -> int:
+            raise OSError
+
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(sys, "stdout", Closed())
+    assert not print_help(["--help"])
+
+
+def test_help_imports_neither_the_engine_nor_pydantic_nor_typer(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.argv = ["sdgraph", "--help"]
+from sdgraph.__main__ import main
+main()
+ours = {name for name in sys.modules if name.startswith("sdgraph")}
+print(sorted(ours), {"pydantic", "typer", "yaml", "pathlib"} & {*sys.modules}, file=sys.stderr)
+"""
+    # Without `site`, which may itself import libraries for packages that are installed editable.
+    command = [sys.executable, "-S", "-c", code]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == stored_help(["--help"])
+    wanted = {"", ".__main__", ".cli", ".cli.help_texts", ".lazy_exports"}
+    assert done.stderr == f"{sorted('sdgraph' + name for name in wanted)} set()\n"
