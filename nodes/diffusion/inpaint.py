@@ -18,6 +18,7 @@ from sdgraph.nodes.masks.pixels import PAINTED
 from sdgraph.values import Checkpoint, Image, Mask
 
 from .families import Purpose, Task
+from .node_batches import PictureCall
 from .reference_images import ReferenceGuided
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Inpaint(ReferenceGuided[Image]):
     """
 
     version = 2
+    batch_fields = frozenset({"image", "mask", "prompt", "negative_prompt", "seed"})
     purposes: ClassVar[tuple[Purpose, ...]] = ("inpainting", "text-to-image")
 
     image: In[Image] = Field(description="the picture to change")
@@ -69,24 +71,30 @@ class Inpaint(ReferenceGuided[Image]):
         models: Models,
         progress: Progress,
     ) -> Image:
-        region, padding = self._painted_region(image, mask, checkpoint)
+        pictures = {"image": image, "mask": mask, "reference": reference}
+        call = self.picture_call({**pictures, "checkpoint": checkpoint})
         pipe = self.assemble(models, checkpoint)
-        pixels = self.generate(
-            pipe,
-            models,
-            progress,
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            image=padding.pad(region.crop(image.rgb)),
-            mask_image=padding.pad(region.crop_mask(mask)),
-            width=padding.padded[0],
-            height=padding.padded[1],
-            strength=self.strength,
+        prompts: Any = {"prompt": prompt, "negative_prompt": negative_prompt}
+        return call.finish(self.generate(pipe, models, progress, **prompts, **call.arguments))
+
+    def picture_call(self, arguments: Mapping[str, Any]) -> PictureCall:
+        image, mask = arguments["image"], arguments["mask"]
+        region, padding = self._painted_region(image, mask, arguments["checkpoint"])
+        call = {
+            "image": padding.pad(region.crop(image.rgb)),
+            "mask_image": padding.pad(region.crop_mask(mask)),
+            "width": padding.padded[0],
+            "height": padding.padded[1],
+            "strength": self.strength,
             **self.family.inpaint_options(*padding.padded),
-            **self.reference_call(reference),
-        )
-        pixels = resize_pixels(pixels, padding.padded)
-        return paste_masked(image, region.paste(image, padding.cut(pixels)), mask)
+            **self.reference_call(arguments["reference"]),
+        }
+
+        def finish(pixels: npt.NDArray[np.uint8]) -> Image:
+            pixels = resize_pixels(pixels, padding.padded)
+            return paste_masked(image, region.paste(image, padding.cut(pixels)), mask)
+
+        return PictureCall(call, finish)
 
     def _painted_region(
         self, image: Image, mask: Mask, checkpoint: Checkpoint

@@ -207,9 +207,14 @@ def _groups_of_shapes(calls: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     """The indices of the calls, in groups whose tensors and pictures have the same shapes."""
     groups: dict[object, list[int]] = {}
     for index, call in enumerate(calls):
-        shapes = tuple((name, getattr(call[name], "shape", None)) for name in sorted(call))
+        shapes = tuple((name, _shape(call[name])) for name in sorted(call))
         groups.setdefault(shapes, []).append(index)
     return list(groups.values())
+
+
+def _shape(value: Any) -> object:
+    """The shape of a tensor, the size of a picture, or None."""
+    return getattr(value, "shape", getattr(value, "size", None))
 
 
 def join_calls(calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -218,6 +223,7 @@ def join_calls(calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Tensors are joined in their first dimension, pictures in a list; others are equal in all calls.
     """
     import numpy as np
+    import PIL.Image
     import torch
 
     joined: dict[str, Any] = {}
@@ -226,5 +232,5 @@ def join_calls(calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if isinstance(value, torch.Tensor):
             joined[name] = torch.cat(values)
         else:
-            joined[name] = values if isinstance(value, np.ndarray) else value
+            joined[name] = values if isinstance(value, np.ndarray | PIL.Image.Image) else value
     return joined

@@ -81,6 +81,8 @@ class Text2Image(RefinedDiffusion[Image]):
 class Image2Image(Diffusion[Image]):
     """A picture from a picture and a prompt, in its size (SDEdit, Meng et al. 2021)."""
 
+    batch_fields = frozenset({"image", "prompt", "negative_prompt", "seed"})
+
     image: In[Image] = Field(description="the picture to start from")
     strength: float = Field(
         default=0.8, ge=0, le=1, description="how much changes: 0 nothing, 1 all of it"
@@ -111,6 +113,17 @@ class Image2Image(Diffusion[Image]):
     def size_source(self) -> object:
         return self.image
 
+    def picture_call(self, arguments: Mapping[str, Any]) -> PictureCall:
+        image, checkpoint = arguments["image"], arguments["checkpoint"]
+        padding = Padding.of(image.size, self.family.size_multiple(checkpoint))
+        call = {
+            "image": padding.pad(image.rgb),
+            "strength": self.strength,
+            **self.family.size_arguments(padding.padded),
+            **({} if self.aesthetic_score is None else {_SCORE: self.aesthetic_score}),
+        }
+        return PictureCall(call, lambda pixels: Image(padding.cut(pixels)))
+
     def run(
         self,
         image: Image,
@@ -121,16 +134,6 @@ class Image2Image(Diffusion[Image]):
         progress: Progress,
     ) -> Image:
         pipe = self.assemble(models, checkpoint)
-        padding = Padding.of(image.size, self.family.size_multiple(checkpoint))
-        pixels = self.generate(
-            pipe,
-            models,
-            progress,
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            image=padding.pad(image.rgb),
-            strength=self.strength,
-            **self.family.size_arguments(padding.padded),
-            **({} if self.aesthetic_score is None else {_SCORE: self.aesthetic_score}),
-        )
-        return Image(padding.cut(pixels))
+        call = self.picture_call({"checkpoint": checkpoint, "image": image})
+        prompts: Any = {"prompt": prompt, "negative_prompt": negative_prompt}
+        return call.finish(self.generate(pipe, models, progress, **prompts, **call.arguments))

@@ -16,6 +16,7 @@ from sdgraph.values import Checkpoint, Image
 
 from .families import Task
 from .node import Diffusion
+from .node_batches import PictureCall
 from .picture_fields import chosen_sides
 
 __all__ = ["Turbo"]
@@ -48,6 +49,8 @@ class Turbo(Diffusion[Image]):
     Such models of all families fit: SDXL Turbo and Lightning, latent consistency models, FLUX.1
     schnell, FLUX.2 Klein, Z-Image Turbo and others.
     """
+
+    batch_fields = frozenset({"prompt", "negative_prompt", "seed"})
 
     image: In[Image] | None = Field(
         default=None, description="start from this picture instead of noise"
@@ -128,6 +131,18 @@ class Turbo(Diffusion[Image]):
     def denoising_share(self) -> float | None:
         return None if self.image is None else self.strength
 
+    def picture_call(self, arguments: Mapping[str, Any]) -> PictureCall:
+        image, checkpoint = arguments["image"], arguments["checkpoint"]
+        if image is None:
+            return PictureCall(self.family.sides(checkpoint, self.width, self.height), Image)
+        padding = Padding.of(image.size, self.family.size_multiple(checkpoint))
+        call = {
+            "image": padding.pad(image.rgb),
+            "strength": self.strength,
+            **self.family.size_arguments(padding.padded),
+        }
+        return PictureCall(call, lambda pixels: Image(padding.cut(pixels)))
+
     def run(
         self,
         image: Image | None,
@@ -138,20 +153,6 @@ class Turbo(Diffusion[Image]):
         progress: Progress,
     ) -> Image:
         pipe = self.assemble(models, checkpoint)
+        call = self.picture_call({"checkpoint": checkpoint, "image": image})
         prompts: Any = {"prompt": prompt, "negative_prompt": negative_prompt}
-        size: Any
-        if image is None:
-            size = self.family.sides(checkpoint, self.width, self.height)
-            return Image(self.generate(pipe, models, progress, **prompts, **size))
-        padding = Padding.of(image.size, self.family.size_multiple(checkpoint))
-        size = self.family.size_arguments(padding.padded)
-        pixels = self.generate(
-            pipe,
-            models,
-            progress,
-            image=padding.pad(image.rgb),
-            strength=self.strength,
-            **prompts,
-            **size,
-        )
-        return Image(padding.cut(pixels))
+        return call.finish(self.generate(pipe, models, progress, **prompts, **call.arguments))

@@ -57,6 +57,14 @@ AllowOutside = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="how many pictures are generated at once; 1 for one after another; if not given, as "
+        "many as are fastest and fit, where that changes no bit",
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
 
 
@@ -98,6 +106,7 @@ class SessionOptions:
     vram: Vram = None
     ram: Ram = None
     no_cache: NoCache = False
+    batch: Batch = None
 
     def open(
         self, *, several_runs: bool = False, metadata: bool = True, threads: int | None = None
@@ -136,4 +145,5 @@ class SessionOptions:
             models=models,
             metadata=metadata,
             threads=threads,
+            batch=self.batch,
         )

@@ -73,6 +73,8 @@ def _loads(step: Step) -> str:
     """The components that are loaded for a step, and how many of them are in memory already."""
     if step.action == "reuse":
         return "remembered"
+    if step.made_with:
+        return f"made at once with {step.made_with}"
     here = (use for use in step.uses if use.resolved.owner.root is not None)
     names = {use.component.key: use.name for use in here}
     loads = [
@@ -103,8 +105,9 @@ def _moves(step: Step) -> str:
         actions.append(f"reads {format_count(len(step.prefetch), 'component')} ahead ({size})")
     if step.absent and step.action == "run":
         actions.append("works in an unknown amount")
-    elif step.working_bytes and step.action == "run":
-        actions.append(f"works in about {format_bytes(step.working_bytes)}")
+    elif step.working_bytes and step.action == "run" and not step.made_with:
+        many = f" for {len(step.batch)} at once" if step.batch else ""
+        actions.append(f"works in about {format_bytes(step.working_bytes)}{many}")
     return ", ".join(actions)
 
 

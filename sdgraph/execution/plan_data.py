@@ -92,6 +92,8 @@ class Step:
     """The steps whose nodes it computes at once, itself the first; () for its own node alone.
 
     Those that follow it find their results. They compute what it could not."""
+    made_with: str = ""
+    """The name of the step whose batch makes its result, if that is an earlier one."""
 
     @property
     def members(self) -> tuple[Step, ...]:

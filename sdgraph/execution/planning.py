@@ -111,7 +111,8 @@ def _complete_steps(
         released = releases.get(step.node, ()) if step.stage is None else ()
         yield replace(step, memory_actions=actions, prefetch=prefetch, releases=released)
         for follower in step.batch[1:]:
-            yield replace(follower, releases=releases.get(follower.node, ()))
+            released = releases.get(follower.node, ())
+            yield replace(follower, releases=released, made_with=step.name)
 
 
 def requirements(steps: Sequence[Step], device: str) -> list[Requirement]:

@@ -10,7 +10,13 @@ from functools import cache
 from typing import Any
 
 from sdgraph import events
-from sdgraph.errors import CheckpointError, InvalidWorkflowError, NodeFailedError, Problem
+from sdgraph.errors import (
+    CheckpointError,
+    InvalidValueError,
+    InvalidWorkflowError,
+    NodeFailedError,
+    Problem,
+)
 from sdgraph.graph import Graph, Node, find_refused_files, needs_models
 from sdgraph.memoize import memoized_scope, unmemoized
 from sdgraph.models import (
@@ -85,6 +91,10 @@ class Session:
 
     def __post_init__(self) -> None:
         thread_count(self.threads)
+        if self.batch is not None and self.batch < 1:
+            fix = "1 is one after another; None is as many as are fastest"
+            problem = Problem("batch", str(self.batch), "a whole number of at least 1", fix)
+            raise InvalidValueError(problem)
 
     def plan(self, graph: Graph) -> Plan:
         """The plan for a graph as this session would run it; torch is not imported for it.

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from sdgraph.provenance.record import installed_versions
 
 from . import (
+    batches,
     cores,
     engine,
     families,
@@ -43,6 +44,7 @@ ALL = {
     "sharing": sharing.rows,
     "results": results.rows,
     "sweeps": sweeps.rows,
+    "batches": batches.rows,
     "pictures": pictures.rows,
 }
 

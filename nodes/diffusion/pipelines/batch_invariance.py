@@ -22,6 +22,12 @@ from typing import Any
 _MAX_PARTS: dict[tuple[Any, ...], int] = {}
 """How many pictures give the same bits as one at a time, by kind of layer and shape of input."""
 
+_RANDOM_NUMBERS = 65_521
+"""A prime number of random numbers, so that they repeat at no row of a tensor."""
+
+_LARGE = 2**20
+"""The weights of a layer from which on the first, a middle and the last picture stand for all."""
+
 
 @contextmanager
 def batch_invariant(networks: Iterable[Any], pictures: int) -> Iterator[None]:
@@ -88,14 +94,14 @@ def _split(compute: Callable[[Any], Any], rows: Any, pictures: int, part: int) -
         compute: Computes some rows.
         rows: A tensor of passes × pictures rows.
         pictures: How many pictures there are.
-        part: How many pictures are computed at a time; it divides their number.
+        part: How many pictures are computed at a time; the last time there may be fewer.
     """
     import torch
 
     by_picture = rows.unflatten(0, (-1, pictures))
     results = [
-        compute(_join_passes(by_picture[:, start : start + part])).unflatten(0, (-1, part))
-        for start in range(0, pictures, part)
+        compute(_join_passes(each)).unflatten(0, (-1, each.shape[1]))
+        for each in by_picture.split(part, dim=1)
     ]
     return torch.cat(results, dim=1).flatten(0, 1)
 
@@ -135,43 +141,53 @@ def _measure_part(module: Any, rows: Any, pictures: int) -> int:
     """
     import torch
 
-    random = torch.Generator("cpu").manual_seed(0)
+    weight, sample = _fill_randomly(module.weight), _fill_randomly(rows)
+    bias = None if module.bias is None else _fill_randomly(module.bias)
+
+    def compute(part: Any) -> Any:
+        return _apply(module, part, weight, bias)
+
     with torch.no_grad():
-        weight, bias = (
-            None if each is None else torch.empty_like(each).normal_(generator=random)
-            for each in (module.weight, module.bias)
-        )
-        sample = torch.empty_like(rows).normal_(generator=random)
-
-        def compute(part: Any) -> Any:
-            values = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-            return _apply(module, part, values)
-
-        one_by_one = _split(compute, sample, pictures, 1)
-        for part in divisors(pictures):
-            whole = compute(sample) if part == pictures else _split(compute, sample, pictures, part)
-            if torch.equal(whole, one_by_one):
+        by_picture = sample.unflatten(0, (-1, pictures))
+        compared = list(range(pictures))
+        if weight.numel() > _LARGE:  # it takes as long as a part of a step
+            compared = sorted({0, 1, pictures // 2, pictures - 1})
+        alone = {n: compute(_join_passes(by_picture[:, n : n + 1])) for n in compared}
+        for part in part_sizes(pictures):
+            result = (
+                compute(sample) if part == pictures else _split(compute, sample, pictures, part)
+            )
+            results = result.unflatten(0, (-1, pictures))
+            if all(torch.equal(results[:, n], one) for n, one in alone.items()):
                 return part
     return 1
 
 
-def _apply(module: Any, rows: Any, values: dict[str, Any]) -> Any:
+def _fill_randomly(like: Any) -> Any:
+    """A tensor of random numbers, which large ones repeat, with the layout of another."""
+    import torch
+
+    random = torch.Generator("cpu").manual_seed(0)
+    numbers = torch.empty(_RANDOM_NUMBERS).normal_(generator=random)
+    flat = numbers.repeat(-(-like.numel() // len(numbers)))[: like.numel()]
+    return torch.empty_like(like.detach()).copy_(flat.view(like.shape))
+
+
+def _apply(module: Any, rows: Any, weight: Any, bias: Any) -> Any:
     """The layer's computation with other weights."""
     from torch import nn
     from torch.nn import functional
 
-    weight, bias = values["weight"], values.get("bias")
     if isinstance(module, nn.Conv2d):
         return module._conv_forward(rows, weight, bias)
     return functional.linear(rows, weight, bias)
 
 
-def divisors(number: int) -> list[int]:
-    """The divisors of a number except 1, the largest first.
+def part_sizes(pictures: int) -> list[int]:
+    """How many pictures at a time are tried: all, half of them, a third and so on down to two.
 
     Example:
-        >>> divisors(12)
+        >>> part_sizes(12)
         [12, 6, 4, 3, 2]
     """
-    low = [each for each in range(1, math.isqrt(number) + 1) if number % each == 0]
-    return sorted({*low, *(number // each for each in low)} - {1}, reverse=True)
+    return sorted({-(-pictures // parts) for parts in range(1, pictures)}, reverse=True)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Graph, Session, events
-from sdgraph.nodes import Text2Image
+from sdgraph.nodes import Image2Image, Inpaint, Text2Image, Turbo
 from sdgraph.values import Image
+from tests.support.photos import photo, spot
 
 pytestmark = pytest.mark.torch
 
@@ -84,3 +85,44 @@ def test_where_bits_are_not_proven_pictures_are_made_one_after_another(
     fields: dict[str, Any],
 ) -> None:
     assert generate([text(seed=seed, steps=1, **fields) for seed in range(2)], None)[1] == []
+
+
+def test_pictures_of_several_sizes() -> None:
+    pictures = [photo(64, 64), photo(64, 64, "coffee"), photo(75, 53), photo(53, 75)]
+    nodes = [
+        Image2Image(prompt=STAR, image=picture, steps=3, strength=0.7, guidance=3.0, seed=seed)
+        for picture in pictures
+        for seed in range(2)
+    ]
+    assert_equal_in_batches(nodes, 8)
+
+
+@pytest.mark.parametrize("checkpoint", ["tiny/inpaint", "tiny/text-to-image"])
+@pytest.mark.parametrize("crop", [None, 4])
+def test_masked_pictures(checkpoint: str, crop: int | None) -> None:
+    nodes = [
+        Inpaint(
+            prompt=STAR,
+            image=photo(64, 64, name),
+            mask=spot(64, 64),
+            steps=2,
+            guidance=3.0,
+            seed=seed,
+            checkpoint=Checkpoint(checkpoint),
+            padding_mask_crop=crop,
+        )
+        for name in ("cat", "coffee")
+        for seed in range(2)
+    ]
+    assert_equal_in_batches(nodes, 4)
+
+
+@pytest.mark.parametrize("image", [None, photo(75, 53)], ids=["words", "picture"])
+@pytest.mark.parametrize("guidance", [0.0, 2.0])
+def test_distilled_models(image: Image | None, guidance: float) -> None:
+    nodes = [
+        Turbo(prompt=prompt, image=image, steps=2, guidance=guidance, seed=seed)
+        for prompt in (STAR, RING)
+        for seed in range(2)
+    ]
+    assert_equal_in_batches(nodes, 4)
