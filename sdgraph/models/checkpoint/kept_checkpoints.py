@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
 from sdgraph.errors import CheckpointError
 from sdgraph.files import FileStamp, tree_stamps
 from sdgraph.models.formats import pickles
 from sdgraph.values import Checkpoint
 
-if TYPE_CHECKING:
-    from .resolved import ResolvedCheckpoint
+from .files_on_disk import CheckpointOnDisk
+
+Resolved = TypeVar("Resolved", bound=CheckpointOnDisk)
 
 MAX_KEPT = 32
 _MAX_FILES = 500
@@ -42,9 +43,9 @@ class KeptCheckpoints:
     """The resolved checkpoints of one session, each with the state of its folder."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[_State, ResolvedCheckpoint]] = {}
+        self._kept: dict[str, tuple[_State, Any]] = {}
 
-    def latest(self, resolved: ResolvedCheckpoint) -> ResolvedCheckpoint:
+    def latest(self, resolved: Resolved) -> Resolved:
         """The kept object of the same checkpoint, if it is as it was; else the argument.
 
         Args:
@@ -57,7 +58,8 @@ class KeptCheckpoints:
         before, kept = self._kept.pop(content, (None, resolved))
         if before == state:
             self._kept[content] = (state, kept)
-            return kept
+            latest: Resolved = kept
+            return latest
         if all(stamp.is_settled() for stamp in state.stamps):
             self._kept[content] = (state, resolved)
             while len(self._kept) > MAX_KEPT:
@@ -65,7 +67,7 @@ class KeptCheckpoints:
         return resolved
 
 
-def _state_of(resolved: ResolvedCheckpoint) -> _State | None:
+def _state_of(resolved: CheckpointOnDisk) -> _State | None:
     """The state of a checkpoint's folder; None if the object is not to be kept."""
     checkpoint = resolved.checkpoint
     if type(checkpoint) is not Checkpoint or checkpoint.parts:
