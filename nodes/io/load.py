@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -12,10 +13,10 @@ from sdgraph.graph import Node, SourceFile
 from sdgraph.media import (
     estimate_frames,
     has_several_frames,
+    load_video,
     probe_image,
     probe_video,
     read_image,
-    read_video,
 )
 from sdgraph.values import Image, Video
 
@@ -55,10 +56,12 @@ class LoadImage(Node[Image]):
 class LoadVideo(Node[Video]):
     """Loads a video: MP4, WebM, MKV, MOV, AVI and others, and animated GIF, WebP and PNG.
 
-    Each frame is taken at the time at which it is shown.
+    Each frame is taken at the time at which it is shown. The sound comes with the frames. Of a long
+    film, frames are read when they are needed, so that few of them are in memory.
     """
 
     category = "file"
+    version: ClassVar[int] = 2  # with sound
 
     path: SourceFile = Field(description="a video file")
     start: float = Field(default=0.0, ge=0, le=1e6, description="seconds to skip at the start")
@@ -98,6 +101,6 @@ class LoadVideo(Node[Video]):
         return max(1, count - slack), count + slack
 
     def run(self) -> Video:
-        return read_video(
+        return load_video(
             self.path, start=self.start, seconds=self.seconds, fps=self.fps, longest=self.longest
         )

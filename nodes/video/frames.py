@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -11,7 +13,12 @@ from sdgraph.errors import InvalidValueError, Problem
 from sdgraph.graph import In, Node
 from sdgraph.nodes.image.known_size import size_problems
 from sdgraph.nodes.image.padding import check_same_size
-from sdgraph.values import Image, Mask, Series, Video
+from sdgraph.values import ArrayStream, Image, Mask, Series, Stream, Video
+
+from .joined_sound import join_sounds
+
+if TYPE_CHECKING:
+    from sdgraph.values import Pixels
 
 __all__ = ["Frame", "Frames", "VideoFromFrames"]
 
@@ -43,7 +50,7 @@ class Frames(Node[Image]):
         return len(self.video), len(self.video)
 
     def run(self, video: Video) -> Any:
-        return Series(video, video.fps)
+        return video.series()
 
 
 class Frame(Node[Image]):
@@ -70,7 +77,8 @@ class Frame(Node[Image]):
 class VideoFromFrames(Node[Video]):
     """Joins pictures to a video, in order: the frames of a video, single pictures, or both.
 
-    Masks make a video that is white where they paint, as VideoControl takes it.
+    Masks make a video that is white where they paint, as VideoControl takes it. The sound of the
+    video that the frames come from stays with them, unless `fps` changes how fast they play.
     """
 
     category = "video"
@@ -95,18 +103,58 @@ class VideoFromFrames(Node[Video]):
         return self.frames
 
     def run(self, frames: Image | Mask | Series | tuple[Image | Mask | Series, ...]) -> Video:
-        import numpy as np
-
         parts = frames if isinstance(frames, tuple) else (frames,)
         rates = [part.fps for part in parts if isinstance(part, Series)]
-        images: list[Image | Mask] = []
-        for part in parts:
-            images += part if isinstance(part, Series) else (part,)
-        width, height = images[0].size
-        pixels = np.empty((len(images), height, width, 3), np.uint8)
-        for number, image in enumerate(images):
-            check_same_size((width, height), image.size, ("first frame", f"frame {number}"))
-            array = image.numpy
-            pixels[number] = array[..., None] if array.ndim == 2 else array[..., :3]
-        pixels.setflags(write=False)  # spares Video a copy
-        return Video(pixels, self.fps or (rates[0] if rates else _FPS))
+        fps = self.fps or (rates[0] if rates else _FPS)
+        sound = join_sounds(parts, fps)
+        return Video(_join_pictures(parts), fps, *(sound or ()))
+
+
+def _join_pictures(parts: Sequence[Image | Mask | Series]) -> Pixels | ArrayStream:
+    """The frames of all parts; a stream, if one of the parts is a stream."""
+    import numpy as np
+
+    streams = [part.stream for part in parts if isinstance(part, Series) and part.stream]
+    pictures = [part if isinstance(part, Series) else Series((part,), 1) for part in parts]
+    width, height = next(iter(pictures[0])).size
+
+    def pixels_of(number: int, picture: Image | Mask) -> Pixels:
+        check_same_size((width, height), picture.size, ("first frame", f"frame {number}"))
+        array = picture.numpy
+        return array[..., None] if array.ndim == 2 else array[..., :3]
+
+    if streams:
+        return _stream_pictures(pictures, (height, width), pixels_of, streams[0])
+    joined = [picture for part in pictures for picture in part]
+    pixels = np.empty((len(joined), height, width, 3), np.uint8)
+    for number, picture in enumerate(joined):
+        pixels[number] = pixels_of(number, picture)
+    pixels.setflags(write=False)  # spares Video a copy
+    return pixels
+
+
+def _stream_pictures(
+    parts: Sequence[Series],
+    size: tuple[int, int],
+    pixels_of: Callable[[int, Image | Mask], Pixels],
+    stream: Stream,
+) -> ArrayStream:
+    """The frames of all parts as a stream, with chunks as long as those of another one."""
+    import numpy as np
+
+    begins = [0, *accumulate(len(part) for part in parts)]
+    shape = (begins[-1], *size, 3)
+
+    def make_chunk(chunk: int) -> list[Pixels]:
+        begin = chunk * stream.chunk_length
+        frames = []
+        for number in range(begin, min(begin + stream.chunk_length, shape[0])):
+            part = bisect_right(begins, number) - 1
+            pixels = pixels_of(number, parts[part].items[number - begins[part]])
+            # Masks have one channel; what has three is not copied.
+            pixels = np.ascontiguousarray(np.broadcast_to(pixels, shape[1:]))
+            pixels.setflags(write=False)
+            frames.append(pixels)
+        return frames
+
+    return ArrayStream(shape, "uint8", stream.chunk_length, make_chunk)

@@ -18,8 +18,10 @@ from dataclasses import replace
 from sdgraph.errors import NodeFailedError, NodesFailedError, problems_in
 from sdgraph.graph import Graph
 from sdgraph.store import LostRecordError
+from sdgraph.values.streams import run_threads
 
 from .error_locations import error_location
+from .frame_chunks import ChunkFailedError
 from .plan_data import Plan, Step
 from .schedule import Schedule
 from .step_runner import RunStoppedError, StepRunner
@@ -74,6 +76,7 @@ class Executor:
             NodesFailedError: Several nodes failed, with `keep_going`.
             LostRecordError: A remembered result was lost; raised after everything else has run.
         """
+        token = run_threads.set(self._most_running)
         try:
             if self._has_models:
                 self._start_threads()
@@ -83,6 +86,7 @@ class Executor:
             self._stop()
             for thread in self._threads:
                 thread.join()
+            run_threads.reset(token)
         self._raise_failures()
 
     def _start_threads(self) -> None:
@@ -106,6 +110,7 @@ class Executor:
 
     def _run_light_steps(self) -> None:
         """Runs light steps in a further thread; an error of the executor itself ends the run."""
+        run_threads.set(self._most_running)
         try:
             while (index := self._next_step_of_thread()) is not None:
                 self._run_step(index)
@@ -203,13 +208,21 @@ class Executor:
             if isinstance(error, RunStoppedError):
                 self._stop()
                 return
-            failure = self._failures[index] = _failure(step, error, self._plan.graph)
+            reader = step
+            if isinstance(error, ChunkFailedError):  # the frames that the step reads failed
+                maker = self._schedule.position_of(error.node)
+                step, error = self._plan.steps[maker], error.error
+            else:
+                maker = index
+            failure = self._failures[maker] = _failure(step, error, self._plan.graph)
             if not self._keep_going:
                 self._stop()
                 return
             self._runner.report_failed(failure)
-            for reader in self._schedule.give_up(index):
-                self._runner.report_skipped(self._plan.steps[reader], step)
+            if reader is not step:
+                self._runner.report_skipped(reader, step)
+            for number in self._schedule.give_up(index):
+                self._runner.report_skipped(self._plan.steps[number], step)
 
     def _stop(self) -> None:
         with self._changed:

@@ -36,8 +36,10 @@ from sdgraph.store import (
     has_cheap_content,
     result_key,
 )
-from sdgraph.values import Checkpoint, content_of
+from sdgraph.store.spool import spooled
+from sdgraph.values import Checkpoint, Series, content_of
 
+from .frame_chunks import ChunkResults, stream_of
 from .plan_data import Plan, Step
 
 
@@ -68,6 +70,7 @@ class Results:
         results = {
             node: MemoryResult(value, remake_seconds=self._remake_seconds.get(node, 0.0))
             for node, value in self.values.items()
+            if stream_of(value) is None  # the frames of a stream are made by the steps that end now
         }
         self._reported = set(results)
         self.values.clear()
@@ -81,6 +84,8 @@ class Results:
         Raises LostRecordError if the plan reuses a result that is gone.
         """
         store = self.store if self._is_stored(step, plan) else None
+        if store is not None and step.remembered is None and self._reads_stream(step):
+            store = None
         needs_no_key = step.key is not None or step.remembered is not None or store is None
         key = step.key if needs_no_key else self._key_of(step, plan)
         remembered = step.remembered
@@ -109,6 +114,7 @@ class Results:
             and node not in self.alterations
             and self._is_key_right(step, plan, key)
             and (key != step.alias or self.is_lineage_right)
+            and stream_of(value) is None  # its chunks are remembered, each by itself
         ):
             remake_seconds = seconds
             for child in {child for _, child in node.wires}:
@@ -124,6 +130,39 @@ class Results:
             self._remake_seconds[node] = result.remake_seconds
             self._add_alias(step, key)
         self._report_warnings()
+
+    def _reads_stream(self, step: Step) -> bool:
+        """Whether a step reads frames of a stream, and no key of it is needed.
+
+        The frames that it makes are remembered by chunks (see `frame_chunks`). A key of the content
+        of all frames would read or make them all.
+        """
+        read = [self.values[child] for _, child in step.node.wires]
+        if not any(stream_of(value) is not None for value in read):
+            return False
+        is_per_frame = not type(step.node).gathers and any(isinstance(v, Series) for v in read)
+        return is_per_frame or (step.alias is None and not step.runs_models)
+
+    def chunk_results(self, step: Step, plan: Plan, *, always: bool) -> ChunkResults:
+        """What looks up and remembers the chunks of frames that a step makes."""
+        assert self.store is not None
+        node, context = step.node, step.context
+        if context is None:
+            whole = self.with_checkpoints(node) if has_computed_checkpoint(node) else node
+            context = execution_context(whole, plan.device, plan.dtype)
+        return ChunkResults(
+            node,
+            self.values,
+            context,
+            self.store,
+            always=always,
+            may_keep=lambda: node not in self.alterations,
+        )
+
+    def spooled(self, value: Any) -> Any:
+        """A value whose frames are made now, in a temporary file, if they come from a stream."""
+        disk = None if self.store is None else self.store.on_disk
+        return spooled(value, None if disk is None else disk.folder)
 
     def with_checkpoints(self, node: Node[Any]) -> Node[Any]:
         """The node, in which checkpoints replace the nodes that made them."""

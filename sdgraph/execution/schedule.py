@@ -165,6 +165,10 @@ class Schedule:
         for node in nx.descendants(self._dependencies, self._plan.steps[index].node):
             yield self._indexes[node]
 
+    def position_of(self, node: Node[Any]) -> int:
+        """The position of the step that makes the result of a node."""
+        return self._indexes[node]
+
     @cached_property
     def _indexes(self) -> dict[Node[Any], int]:
         steps = enumerate(self._plan.steps)

@@ -39,6 +39,7 @@ from sdgraph.provenance import hash_source_files, make_record
 from sdgraph.store import LostRecordError
 from sdgraph.values import Series
 
+from .frame_chunks import ChunkFailedError, stream_of
 from .model_runner import ModelRunner
 from .plan_data import Plan, PlannedStage, Step
 from .results import Results
@@ -202,7 +203,18 @@ class StepRunner:
             value = self.models.run(step, node, arguments)
         else:
             value = self.models.make_function(step, node)(arguments)
-        return _check_output(node, value)
+        value = _check_output(node, value)
+        stream = stream_of(value)
+        if stream is not None:
+            stream.on_error = partial(self._chunk_error, step.node)
+            if node.wires and step.node in self._plan.graph.targets:
+                return self._results.spooled(value)  # it must not change when files change
+        return value
+
+    def _chunk_error(self, node: Node[Any], error: Exception) -> Exception:
+        """The exception that the step gets which reads a node's frames, if these cannot be made."""
+        passed_on = isinstance(error, ChunkFailedError | RunStoppedError | LostRecordError)
+        return error if passed_on or self._stop.is_set() else ChunkFailedError(node, error)
 
     @cached_property
     def _all_target_files(self) -> frozenset[Path]:
@@ -241,12 +253,19 @@ class StepRunner:
 
 def _check_output(node: Node[Any], value: Any) -> Any:
     """Returns the value; raises InvalidValueError if it is not of the node's output type."""
-    kind = type(node).definition.output
+    if isinstance(value, Series) and value.stream is not None:
+        value.stream.check = partial(_check_item, node)
+        return value
     for item in value if isinstance(value, Series) else (value,):
-        if not isinstance(item, kind) and not (kind is float and type(item) is int):
-            found = f"it returned {describe_value(item)}"
-            fix = f"{type(node).__name__} is a Node[{kind.__name__}]: make the two agree"
-            if type(item).__module__.startswith("PIL.") and hasattr(kind, "from_pil"):
-                fix = f"return {kind.__name__}.from_pil(…) of it"
-            raise InvalidValueError(Problem("run", found, describe_kind(kind), fix))
+        _check_item(node, item)
     return value
+
+
+def _check_item(node: Node[Any], item: Any) -> None:
+    kind = type(node).definition.output
+    if not isinstance(item, kind) and not (kind is float and type(item) is int):
+        found = f"it returned {describe_value(item)}"
+        fix = f"{type(node).__name__} is a Node[{kind.__name__}]: make the two agree"
+        if type(item).__module__.startswith("PIL.") and hasattr(kind, "from_pil"):
+            fix = f"return {kind.__name__}.from_pil(…) of it"
+        raise InvalidValueError(Problem("run", found, describe_kind(kind), fix))

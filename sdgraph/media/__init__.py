@@ -3,6 +3,7 @@
 from sdgraph.values import Video
 
 from .embedded import read_provenance, was_edited
+from .films import load_video
 from .foreign_records import foreign_program
 from .image_files import (
     converted_profile,
@@ -35,6 +36,7 @@ __all__ = [
     "has_foreign_sidecar",
     "has_several_frames",
     "is_sidecar",
+    "load_video",
     "move_sidecar",
     "probe_image",
     "probe_video",

@@ -30,8 +30,8 @@ def write_gif(video: Video, path: Path, provenance: str | None) -> None:
     previous = None
     with path.open("wb") as file:
         file.writelines(getheader(PIL.Image.new("P", video.size), info={"loop": 0, **metadata})[0])
-        for frame, (start, end) in zip(video, pairwise(ends), strict=True):
-            picture = frame.pil
+        for pixels, (start, end) in zip(video.pixels(), pairwise(ends), strict=True):
+            picture = PIL.Image.fromarray(pixels)
             box = difference(previous, picture).getbbox() if previous else (0, 0, *video.size)
             file.write(_encode_frame(picture, box, max(end - start, 1)))
             previous = picture

@@ -19,19 +19,19 @@ from .edit_check import fill_in_hash_of_file, reserve_hash
 from .gifs import write_gif
 from .metadata import to_comment
 from .sidecar import write_sidecar
+from .sound_writer import SoundWriter
 from .swscale import swscale_flags
 
 if TYPE_CHECKING:
     import av
-    import numpy as np
-    import numpy.typing as npt
 
 # suffix → codec, its options, its constant rate factor at quality 95 and at 0
 _CODECS = {
     ".mp4": ("libx264", {"preset": "medium"}, 17, 51),
     ".webm": ("libvpx-vp9", {"b": "0", "row-mt": "1", "cpu-used": "2"}, 24, 63),
 }
-_SOUND_RATE = 48_000  # samples per second: all players have it, and Opus has hardly any other
+_LOOKAHEAD, _LEAST_LOOKAHEAD = 40, 10  # frames; 40 is that of the preset
+_LOOKAHEAD_PIXELS = 1280 * 720
 _BT709 = 1  # as FFmpeg numbers primaries, transfer and matrix
 _LIMITED_RANGE = 1  # what every browser expects of a video
 
@@ -99,17 +99,20 @@ def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> N
         if provenance is not None:
             file.metadata["comment"] = to_comment(provenance)
         crf = round(best + (95 - quality) * (worst - best) / 95)
-        options = {**options, "crf": str(crf)}
+        options = {**options, "crf": str(crf), **(_lookahead(width * height) if is_mp4 else {})}
         stream = cast("av.VideoStream", file.add_stream(codec, rate=rate, options=options))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED_RANGE
-        if video.sound is not None:
-            _encode_sound(file, video.sound, video.sound_rate, "aac" if is_mp4 else "libopus")
+        sound = None
+        if video.has_sound:
+            sound = SoundWriter(file, video, "aac" if is_mp4 else "libopus")
         scaler = VideoReformatter()  # one for all frames, since setting one up takes time
         flags = swscale_flags()
-        for number, pixels in enumerate(video.frames):
+        for number, pixels in enumerate(video.pixels()):
+            if sound is not None:
+                sound.write_until(number / video.fps)
             if (width, height) != video.size:
                 pixels = np.pad(pixels, edges, "edge")
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
@@ -119,21 +122,14 @@ def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> N
             frame.pts, frame.time_base = number, 1 / rate
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
+        if sound is not None:
+            sound.finish()
 
 
-def _encode_sound(
-    file: av.container.OutputContainer, sound: npt.NDArray[np.float32], rate: int, codec: str
-) -> None:
-    """Adds sound to a file, before the frames: FFmpeg interleaves what it holds back."""
-    import av
-    import numpy as np
+def _lookahead(pixels: int) -> dict[str, str]:
+    """The option of x264 for frames of so many pixels: how many it holds to look at, 40 at most.
 
-    layout = "mono" if sound.shape[1] == 1 else "stereo"
-    stream = cast("av.AudioStream", file.add_stream(codec, rate=_SOUND_RATE, layout=layout))
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T), format="fltp", layout=layout)
-    frame.sample_rate, frame.pts = rate, 0
-    size = stream.codec_context.frame_size or None
-    resampler = av.AudioResampler(stream.format, layout, _SOUND_RATE, frame_size=size)
-    for resampled in (*resampler.resample(frame), *resampler.resample(None)):
-        file.mux(stream.encode(resampled))
-    file.mux(stream.encode(None))
+    Of frames larger than 720p it holds fewer, so that they take about as much memory.
+    """
+    frames = max(_LEAST_LOOKAHEAD, _LOOKAHEAD * _LOOKAHEAD_PIXELS // pixels)
+    return {"rc-lookahead": str(frames)} if frames < _LOOKAHEAD else {}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from sdgraph.errors import MediaError
 from sdgraph.files import (
@@ -22,6 +21,7 @@ from sdgraph.files import (
 from sdgraph.values import Video
 
 from .animations import GIF_TICK, animation_size, is_animation, limit_size, open_animation
+from .frame_index import decode_frames
 from .frame_times import FrameClock, TimedFrame, sample_frames
 from .swscale import swscale_flags
 from .video_tags import refuse_large_tags
@@ -74,22 +74,38 @@ def read_video(
     with convert_read_errors(path, "a video"), _open_frames(path, longest) as source:
         rate = fps or source.rate
         if not source.rate:
-            raise_media_error(path, "no frames", "a video with at least one frame", "save it again")
-        tolerance = source.clock_tick / 2
-        if fps is None:  # both the rate and the time stamps are rounded
-            tolerance = min(max(source.clock_tick, min(_CLOCK_ERROR, 0.1 / rate)), 0.4 / rate)
+            raise_no_frames(path)
+        tolerance = clock_tolerance(source.clock_tick, rate, is_own_rate=fps is None)
         frames = sample_frames(
             source.frames, rate, start=start, seconds=seconds, tolerance=tolerance
         )
         sampled = list(_limit_memory(frames, path))
-        if not sampled and start:
-            found = f"no frame {start:g} s from its start"
-            raise_media_error(path, found, "a start within the video", "lower start")
         if not sampled:
-            raise_media_error(path, "no frames", "a video with at least one frame", "save it again")
+            raise_no_frames(path, start)
         stack = np.stack(sampled)
         stack.setflags(write=False)  # so that Video makes no copy
         return Video(stack, rate)
+
+
+def clock_tolerance(clock_tick: float, rate: float, *, is_own_rate: bool) -> float:
+    """By how many seconds a frame may begin after its time and count as in time.
+
+    Args:
+        clock_tick: The unit of the time stamps, in seconds.
+        rate: How many frames per second are taken.
+        is_own_rate: Whether that is the rate of the file: then the rate, too, is rounded.
+    """
+    if not is_own_rate:
+        return clock_tick / 2
+    return min(max(clock_tick, min(_CLOCK_ERROR, 0.1 / rate)), 0.4 / rate)
+
+
+def raise_no_frames(path: str | Path, start: float = 0.0) -> NoReturn:
+    """Raises a MediaError about a video without frames, or without any after its start."""
+    if start:
+        found = f"no frame {start:g} s from its start"
+        raise_media_error(path, found, "a start within the video", "lower start")
+    raise_media_error(path, "no frames", "a video with at least one frame", "save it again")
 
 
 def probe_video(path: str | Path) -> tuple[int, int]:
@@ -135,7 +151,7 @@ def _read_length(path: Path, stamp: FileStamp) -> tuple[float, float] | None:
         if is_animation(path):
             return None
         with open_video(path) as container:
-            stream, rate = container.streams.video[0], _rate(container)
+            stream, rate = container.streams.video[0], frame_rate(container)
             microseconds = stream.frames / rate * 1e6 if stream.frames and rate else 0.0
             microseconds = microseconds or container.duration or 0.0
             return (microseconds / 1e6, rate) if microseconds and rate else None
@@ -195,10 +211,10 @@ def _open_frames(path: str | Path, longest: int | None) -> Iterator[_FrameSource
     else:
         with open_video(path) as container:
             tick = float(container.streams.video[0].time_base or 0)
-            yield _FrameSource(_rate(container), _decode(container, longest), tick)
+            yield _FrameSource(frame_rate(container), _decode(container, longest), tick)
 
 
-def _rate(container: av.container.InputContainer) -> float:
+def frame_rate(container: av.container.InputContainer) -> float:
     """Frames per second on average; 0 if unknown."""
     stream = container.streams.video[0]
     if stream.start_time is None and stream.guessed_rate:
@@ -208,44 +224,45 @@ def _rate(container: av.container.InputContainer) -> float:
 
 def _decode(container: av.container.InputContainer, longest: int | None) -> Iterator[TimedFrame]:
     """Decodes the frames of a video with FFmpeg; raises ValueError if the file is cut short."""
-    import numpy as np
-    from av.video.reformatter import VideoReformatter
-
-    scaler, flags = VideoReformatter(), swscale_flags()
-    stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
-    rate = _rate(container)
-    clock, number, end = FrameClock(), 0, 0.0
-    # An AVI has no presentation times: frames are shown at the times of its packets, in order.
-    packet_times: deque[float] | None = deque() if container.format.name == "avi" else None
-    for packet in container.demux(stream):
-        if packet.is_corrupt:
-            raise ValueError(f"frame {number} is cut short")
-        if packet_times is not None and packet.size and packet.dts is not None:
-            packet_times.append(float(packet.dts * packet.time_base))
-        for frame in packet.decode():
-            width, height = limit_size((frame.width, frame.height), longest)
-            scaled = scaler.reformat(frame, width, height, "rgb24", interpolation=flags)
-            pixels: Any = scaled.to_ndarray()  # PyAV's annotation allows all its formats
-            stamp = packet_times.popleft() if packet_times else frame.time
-            begin, end = clock.place(stamp, _duration(frame) or (1 / rate if rate else 0.0))
-            number += 1
-            yield TimedFrame(np.rot90(pixels, frame.rotation // 90), begin, end)
-    _refuse_cut_short(stream, rate, end)
+    rate, clock, end = frame_rate(container), FrameClock(), 0.0
+    convert = PixelConverter(longest)
+    for frame, (stamp, duration) in decode_frames(container):
+        begin, end = clock.place(stamp, duration or (1 / rate if rate else 0.0))
+        yield TimedFrame(convert(frame), begin, end)
+    refuse_cut_short(container, rate, end)
 
 
-def _refuse_cut_short(stream: av.VideoStream, rate: float, end: float) -> None:
+class PixelConverter:
+    """Turns decoded frames into pixels: RGB, upright, and no larger than wanted.
+
+    Args:
+        longest: How many pixels the longer side may have; None leaves the size as it is.
+    """
+
+    def __init__(self, longest: int | None) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._scaler, self._flags = VideoReformatter(), swscale_flags()
+        self._longest = longest
+
+    def __call__(self, frame: av.VideoFrame) -> Pixels:
+        """The pixels of a frame: uint8, height × width × 3."""
+        import numpy as np
+
+        width, height = limit_size((frame.width, frame.height), self._longest)
+        scaled = self._scaler.reformat(frame, width, height, "rgb24", interpolation=self._flags)
+        pixels: Any = scaled.to_ndarray()  # PyAV's annotation allows all its formats
+        return np.rot90(pixels, frame.rotation // 90)
+
+
+def refuse_cut_short(container: av.container.InputContainer, rate: float, end: float) -> None:
     """Raises ValueError if the frames end long before the duration in a tag of Matroska."""
+    stream = container.streams.video[0]
     clock = stream.metadata.get("DURATION", "0").split(":")
     seconds = sum(float(part) * 60**power for power, part in enumerate(reversed(clock)))
     first = float((stream.start_time or 0) * (stream.time_base or 0))
     if rate and end + 3 / rate < seconds - first:
         raise ValueError(f"it ends after {end:.2f} of {seconds:.2f} seconds")
-
-
-def _duration(frame: av.VideoFrame) -> float:
-    """How long a frame is shown, in seconds; 0 if the file does not say so."""
-    return float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
 
 
 def _limit_memory(frames: Iterator[Pixels], path: str | Path) -> Iterator[Pixels]:

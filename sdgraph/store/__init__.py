@@ -1,6 +1,6 @@
 """Remembered results: their keys, their serialization, and the stores in memory and on disk."""
 
-from .admission import has_cheap_content
+from .admission import has_cheap_content, is_worth_keeping
 from .disk import DEFAULT_BYTES, DiskStore, LostRecordError
 from .keys import execution_context, stage_key
 from .lookup import LookupResult, look_up
@@ -16,6 +16,7 @@ __all__ = [
     "StoredResult",
     "execution_context",
     "has_cheap_content",
+    "is_worth_keeping",
     "look_up",
     "result_key",
     "stage_key",

@@ -76,4 +76,7 @@ def retention_score(remake_seconds: float, size: int, unused_seconds: float) -> 
 
 def has_cheap_content(value: Any) -> bool:
     """Whether the content hash of a value is known already, or computed in a moment."""
-    return size_of(value) <= SMALL_BYTES or "content" in getattr(value, "__dict__", ())
+    is_known = "content" in getattr(value, "__dict__", ())
+    if is_known or size_of(value) > SMALL_BYTES:
+        return is_known
+    return getattr(value, "stream", None) is None  # all frames would be read or made for it

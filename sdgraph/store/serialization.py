@@ -98,7 +98,7 @@ def to_chunks(value: object, header: Header) -> list[bytes | memoryview]:
         NotSerializableError: A value of this kind cannot be stored.
     """
     arrays: Arrays = {}
-    record = {**header._asdict(), "files": dict(header.files), "value": _to_plain(value, arrays)}
+    record = {**header._asdict(), "files": dict(header.files), "value": to_plain(value, arrays)}
     tensors = {name: _deflate(array) for name, array in arrays.items()}
     shapes = {name: [array.dtype.name, *array.shape] for name, array in arrays.items()}
     text = json.dumps({**record, "arrays": shapes})
@@ -168,7 +168,7 @@ def read_value(path: str | Path, content: str) -> Any:
             name: _array(data, tensors[name], dtype, tuple(shape))
             for name, (dtype, *shape) in record["arrays"].items()
         }
-        value = _from_plain(header.value, arrays)
+        value = from_plain(header.value, arrays)
         actual = content_of(value)
     except UnknownKindError:
         raise
@@ -238,8 +238,12 @@ def _array(
     return array
 
 
-def _to_plain(value: Any, arrays: Arrays) -> Any:
-    """The value as JSON; its arrays go into `arrays`, and the JSON names them by their numbers."""
+def to_plain(value: Any, arrays: Arrays) -> Any:
+    """The value as JSON; its arrays go into `arrays`, and the JSON names them by their numbers.
+
+    Raises:
+        NotSerializableError: A value of this kind cannot be stored.
+    """
     kind = type(value)
     if kind is int and not -_MAX_INT <= value < _MAX_INT:
         return {"int": hex(value)}  # Python limits the number of decimal digits
@@ -252,9 +256,9 @@ def _to_plain(value: Any, arrays: Arrays) -> Any:
     if kind is bytes:
         return _bytes_to_plain(value, arrays)
     if kind in (tuple, list):
-        return {kind.__name__: [_to_plain(item, arrays) for item in value]}
+        return {kind.__name__: [to_plain(item, arrays) for item in value]}
     if isinstance(value, Mapping):
-        return {"map": [[_to_plain(k, arrays), _to_plain(v, arrays)] for k, v in value.items()]}
+        return {"map": [[to_plain(k, arrays), to_plain(v, arrays)] for k, v in value.items()]}
     if kind.__module__ == "numpy" and getattr(value, "dtype", "") in NUMPY_DTYPES.values():
         return {"array": _add_array(value, arrays)}
     raise NotSerializableError(f"no file can hold {with_article(kind.__name__)}")
@@ -268,7 +272,7 @@ def _kind_to_plain(value: Value, arrays: Arrays) -> Any:
         fields = value.fields
     except NotImplementedError as error:
         raise NotSerializableError(str(error)) from error
-    return {kind.kind_name: {name: _to_plain(field, arrays) for name, field in fields.items()}}
+    return {kind.kind_name: {name: to_plain(field, arrays) for name, field in fields.items()}}
 
 
 def _bytes_to_plain(value: bytes, arrays: Arrays) -> Any:
@@ -286,8 +290,8 @@ def _add_array(array: npt.NDArray[Any], arrays: Arrays) -> str:
     return number
 
 
-def _from_plain(plain: Any, arrays: Arrays) -> Any:
-    """The value that `_to_plain` turned into this JSON."""
+def from_plain(plain: Any, arrays: Arrays) -> Any:
+    """The value that `to_plain` turned into this JSON."""
     if not isinstance(plain, dict):
         return plain
     ((name, data),) = plain.items()
@@ -297,11 +301,11 @@ def _from_plain(plain: Any, arrays: Arrays) -> Any:
         case "blob":
             return arrays[data].tobytes()
         case "map":
-            return {_from_plain(k, arrays): _from_plain(v, arrays) for k, v in data}
+            return {from_plain(k, arrays): from_plain(v, arrays) for k, v in data}
         case "tuple":
-            return tuple(_from_plain(item, arrays) for item in data)
+            return tuple(from_plain(item, arrays) for item in data)
         case "list":
-            return [_from_plain(item, arrays) for item in data]
+            return [from_plain(item, arrays) for item in data]
         case "int":
             return int(data, 16)
         case "path":
@@ -311,4 +315,4 @@ def _from_plain(plain: Any, arrays: Arrays) -> Any:
     kind = find_kind(name)
     if kind is None:
         raise UnknownKindError(f"a {name}, a kind of value of a node pack that is not in use")
-    return kind(**{field: _from_plain(item, arrays) for field, item in data.items()})
+    return kind(**{field: from_plain(item, arrays) for field, item in data.items()})

@@ -141,6 +141,7 @@ class Store:
         seconds: float = 0.0,
         remake_seconds: float = 0.0,
         always: bool = True,
+        in_memory: bool = True,
     ) -> MemoryResult:
         """Remembers a result in memory, unless it is above the whole budget, and on disk.
 
@@ -154,6 +155,7 @@ class Store:
             remake_seconds: How long it would take to make it again: these seconds, and those of
                 what it is made from, as far as it is not on disk.
             always: Whether it is written however little time that is.
+            in_memory: Whether it is also remembered in memory.
 
         Returns:
             The result, whose `remake_seconds` are 0 if it is on disk now.
@@ -175,7 +177,8 @@ class Store:
             )
         )
         result = MemoryResult(value, files, seconds, 0.0 if is_kept else remake_seconds)
-        self._hold(key, result)
+        if in_memory:
+            self._hold(key, result)
         return result
 
     def by_alias(self, alias: bytes) -> StoredResult | None:

@@ -25,6 +25,7 @@ from .maps import (
 )
 from .pack_name import pack_name
 from .part import ComponentSource, Part
+from .streams import ArrayStream, Stream, read_ahead
 from .value import Value, find_kind, is_media_file, shipped_kinds
 from .video import Video
 
@@ -34,6 +35,7 @@ __all__ = [
     "DTYPE_BYTES",
     "MOTION",
     "QUANTIZATIONS",
+    "ArrayStream",
     "Checkpoint",
     "ComponentSource",
     "ControlMap",
@@ -50,6 +52,7 @@ __all__ = [
     "SegmentMap",
     "Series",
     "SoftEdgeMap",
+    "Stream",
     "Value",
     "Video",
     "check_array",
@@ -57,6 +60,7 @@ __all__ = [
     "find_kind",
     "is_media_file",
     "pack_name",
+    "read_ahead",
     "refuse_value",
     "run_per_frame",
     "shipped_kinds",

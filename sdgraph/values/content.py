@@ -78,7 +78,7 @@ def size_of(value: object) -> int:
     return SMALL + sum(map(size_of, value)) if isinstance(value, tuple | list) else SMALL
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | memoryview) -> str:
     """A hash of `data` as 32 hexadecimal digits."""
     return blake2b(data, digest_size=16).hexdigest()
 

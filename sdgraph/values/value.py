@@ -23,6 +23,7 @@ from .array_ownership import TakesOver
 from .arrays import is_array, read_only
 from .content import SMALL, content_of, refuse_value, size_of
 from .pack_name import pack_name
+from .streams import ArrayStream
 
 _OWN_PACK = __name__.partition(".")[0]
 _SCALARS = (str, int, float, bool, type(None))
@@ -116,8 +117,8 @@ class Value(TakesOver):
         take arguments of the same names: `type(value)(**value.fields)` makes an equal value.
 
         Args:
-            **fields: Numpy arrays (of bool, integers or floats), values, and whatever else
-                `content_of` takes.
+            **fields: Numpy arrays (of bool, integers or floats), streams of them, values, and
+                whatever else `content_of` takes.
 
         Raises:
             InvalidValueError: An array holds something other than numbers.
@@ -152,14 +153,15 @@ class Value(TakesOver):
         arrays: list[Any] = []
         parts: list[Any] = [self.kind_name]
         for field in self.fields.values():
-            if is_array(field):
+            if is_array(field) or isinstance(field, ArrayStream):
                 arrays.append(field)
                 parts += [field.dtype.str, field.shape]
             else:
                 parts.append(field if type(field) in _SCALARS else [content_of(field)])
         digest = sha256(repr(tuple(parts)).encode("utf-8", "surrogatepass"))
         for array in arrays:
-            digest.update(array.reshape(-1).view("uint8").data)
+            for block in array.blocks() if isinstance(array, ArrayStream) else (array,):
+                digest.update(block.reshape(-1).view("uint8").data)
         return digest.hexdigest()[:32]
 
     @property

@@ -13,7 +13,7 @@ import pytest
 
 from sdgraph.errors import MediaError
 from sdgraph.media import probe_video, read_provenance, read_video, write_video
-from sdgraph.values import Image, Video
+from sdgraph.values import Pixels, Video
 from tests.support.small_images import PROVENANCE, VIDEOS, mean_difference, small_video
 
 
@@ -195,10 +195,10 @@ def test_writing_takes_no_more_memory_for_more_frames(tmp_path: Path, suffix: st
 
 def test_of_a_gif_two_pictures_are_held_at_once_however_many_come(tmp_path: Path) -> None:
     class Watched(Video):
-        def __iter__(self) -> Iterator[Image]:
-            for image in super().__iter__():
+        def pixels(self) -> Iterator[Pixels]:
+            for pixels in super().pixels():
                 held.append(sum(type(item) is PIL.Image.Image for item in gc.get_objects()))
-                yield image
+                yield pixels
 
     held: list[int] = []
     noise = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8)
