@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from sdgraph.errors import InvalidValueError, Problem
+from sdgraph.files import memory_bytes
 from sdgraph.graph import In, Node
 from sdgraph.nodes.image.known_size import size_problems
 from sdgraph.nodes.image.padding import check_same_size
@@ -157,4 +158,5 @@ def _stream_pictures(
             frames.append(pixels)
         return frames
 
-    return ArrayStream(shape, "uint8", stream.chunk_length, make_chunk)
+    most_bytes = memory_bytes() // 2
+    return ArrayStream(shape, "uint8", stream.chunk_length, make_chunk, most_bytes=most_bytes)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sdgraph.files import FileStamp, convert_read_errors, raise_media_error
+from sdgraph.files import FileStamp, convert_read_errors, memory_bytes, raise_media_error
 from sdgraph.values import Video
 from sdgraph.values.streams import ArrayStream, SequentialChunks, chunk_length
 
@@ -126,7 +126,8 @@ def _open_film(
     first = next(open_frames())
     make = SequentialChunks(open_frames, chunk_length(first.nbytes))
     shape = (len(sources), *first.shape)
-    return _Film(ArrayStream(shape, "uint8", chunk_length(first.nbytes), make), rate)
+    length, most_bytes = chunk_length(first.nbytes), memory_bytes() // 2
+    return _Film(ArrayStream(shape, "uint8", length, make, most_bytes=most_bytes), rate)
 
 
 def _frame_stamps(path: Path) -> list[FrameStamp]:

@@ -89,7 +89,8 @@ class _Spool:
             ]
 
         if isinstance(stream, ArrayStream):
-            return ArrayStream(stream.shape, stream.dtype.name, length, read)
+            most_bytes = stream.most_bytes
+            return ArrayStream(stream.shape, stream.dtype.name, length, read, most_bytes=most_bytes)
         return Stream(count, length, read)
 
     def _write(self, item: Any) -> _Item | Any:

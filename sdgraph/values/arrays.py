@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 """Pixels as numbers from 0 to 255."""
 
+Sound: TypeAlias = "npt.NDArray[np.float32]"
+"""Sound as numbers from -1 to 1: samples × channels."""
+
 
 def is_array(value: object) -> TypeGuard[npt.NDArray[Any]]:
     """Whether a value is a numpy array; does not import numpy to find out."""

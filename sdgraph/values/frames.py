@@ -18,7 +18,7 @@ from .value import Value
 if TYPE_CHECKING:
     from sdgraph.progress import Progress
 
-    from .video import Sound
+    from .arrays import Sound
 
 
 class Series(Value):

@@ -189,7 +189,7 @@ class ArrayStream(Stream):
         dtype: Its dtype, such as "uint8".
         chunk_length: The length of a chunk along the first axis.
         make_chunk: Makes a chunk: an array, or a sequence of arrays without the first axis.
-        key_of: As for `Stream`.
+        most_bytes: How many bytes of it may be in memory at once; None for any number.
     """
 
     def __init__(
@@ -198,11 +198,13 @@ class ArrayStream(Stream):
         dtype: str,
         chunk_length: int,
         make_chunk: MakeChunk,
-        key_of: Callable[[int], str] | None = None,
+        *,
+        most_bytes: int | None = None,
     ) -> None:
         import numpy as np
 
-        super().__init__(shape[0], chunk_length, make_chunk, key_of)
+        super().__init__(shape[0], chunk_length, make_chunk)
+        self.most_bytes = most_bytes
         self.shape = shape
         self.dtype = np.dtype(dtype)
 

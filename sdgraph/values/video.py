@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from math import inf, prod
 from operator import index
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sdgraph.files import memory_bytes
-
-from .arrays import Pixels, check_array
+from .arrays import Pixels, Sound, check_array
 from .content import refuse_value
 from .frames import Series
 from .image import Image
@@ -17,11 +15,7 @@ from .streams import ArrayStream, read_ahead
 from .value import Value
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
-
-Sound: TypeAlias = "npt.NDArray[np.float32]"
-"""Sound as numbers from -1 to 1: samples × channels."""
 
 
 class Video(Value):
@@ -175,9 +169,9 @@ class Video(Value):
 
 
 def _in_memory(stream: ArrayStream) -> npt.NDArray[Any]:
-    """The array of a stream; raises InvalidValueError if it takes half of the memory or more."""
-    size, limit = prod(stream.shape) * stream.dtype.itemsize, memory_bytes() // 2
-    if size > limit:
+    """The array of a stream; raises InvalidValueError if it takes more bytes than it may."""
+    size, limit = prod(stream.shape) * stream.dtype.itemsize, stream.most_bytes
+    if limit is not None and size > limit:
         found = f"a video of {size:,} bytes, for a node that needs all of it at once"
         fix = "load a part of it (seconds), fewer frames (fps) or smaller ones (longest)"
         refuse_value("Video.frames", found, f"at most {limit:,} bytes, half of the memory", fix)

@@ -89,7 +89,8 @@ def test_it_gives_what_the_frames_give_in_memory(
     one, other = read_video(tmp_path / "a.mp4"), read_video(tmp_path / "b.mp4")
     assert np.array_equal(one.frames, other.frames) and len(one) == COUNT
     sounds = [load_video(tmp_path / f"{name}.mp4").sound for name in "ab"]
-    assert sounds[0] is not None and np.array_equal(*sounds)
+    assert sounds[0] is not None and sounds[1] is not None
+    assert np.array_equal(sounds[0], sounds[1])
 
 
 def test_frames_are_made_while_the_film_is_saved_and_once(film: Path, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_film_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None
 def test_a_film_beyond_the_memory_is_loaded_and_refused_where_all_of_it_is_needed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sdgraph.values.video.memory_bytes", lambda: 100_000)
+    monkeypatch.setattr("sdgraph.media.films.memory_bytes", lambda: 100_000)
     film = load_video(folder / "film.mp4")
     assert len(list(film.pixels())) == 50
     with pytest.raises(ValueError, match="half of the memory"):

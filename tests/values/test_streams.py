@@ -113,7 +113,11 @@ def test_what_is_read_from_its_beginning_is_read_in_any_order(order: list[int]) 
 def test_a_video_of_a_stream_equals_one_in_memory() -> None:
     frames = noise(10)
     sound = np.linspace(-1, 1, 100, dtype=np.float32)[:, None]
-    pieces = ArrayStream(sound.shape, "float32", 30, lambda n: sound[30 * n : 30 * n + 30])
+
+    def sound_piece(number: int) -> Any:
+        return sound[30 * number : 30 * number + 30]
+
+    pieces = ArrayStream(sound.shape, "float32", 30, sound_piece)
     video, other = Video(frames, 5, sound, 8000), Video(film(frames), 5, pieces, 8000)
     assert video == other and content_of(video) == content_of(other)
     assert other.size == (12, 8) and len(other) == 10 and other[7] == video[7]
