@@ -18,7 +18,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from sdgraph import events
-from sdgraph.graph import Node, code_state
+from sdgraph.graph import Node
 from sdgraph.memoize import memoized_scope
 from sdgraph.memory import Replanner
 from sdgraph.models import (
@@ -31,9 +31,9 @@ from sdgraph.models import (
 )
 from sdgraph.models.loading import devices
 from sdgraph.progress import Progress
-from sdgraph.values import Checkpoint, Part, Series, run_per_frame
-from sdgraph.values.frames import WrapChunks
+from sdgraph.values import Checkpoint, Part
 
+from .frame_runs import frame_function
 from .oom_fallback import Fallback, attempt, fallbacks, out_of_memory_error
 from .plan_data import ComponentUse, Plan, PlannedStage, Step
 from .planning import requirements
@@ -173,44 +173,14 @@ class ModelRunner:
 
     def make_function(self, step: Step, node: Node[Any]) -> Callable[[Mapping[str, Any]], Any]:
         """A function of the arguments that returns the node's value; for series, frame by frame."""
-        function: Callable[[Mapping[str, Any]], Any]
-        if type(node).gathers:
-            function = lambda arguments: node.run(**arguments)  # noqa: E731
-        else:
-            function = self._per_frame_function(step, node)
+        progress = self._make_progress(step.name)
+        function = frame_function(step, node, self._plan, self._results, progress)
         definition = type(node).definition
         # Leased checkpoints stay resolved as they were for the plan, once for all frames. This is
         # not for a training, which may read checkpoints that it has just written.
         if "models" not in definition.services or issubclass(definition.output, Checkpoint):
             return function
         return _as_planned(step.uses, function)
-
-    def _per_frame_function(
-        self, step: Step, node: Node[Any]
-    ) -> Callable[[Mapping[str, Any]], Any]:
-        """A function of the arguments that runs a node, once per frame if they are series."""
-        store, is_known = self._results.store, self._is_remembered(step)
-        runs_models = "models" in type(node).definition.services
-
-        def function(arguments: Mapping[str, Any]) -> Any:
-            wrap_chunks: WrapChunks | None = None
-            if is_known and store is not None:
-                wrap_chunks = self._results.chunk_results(step, self._plan, always=runs_models)
-            progress = self._make_progress(step.name)
-            value = run_per_frame(node.run, progress, arguments, wrap_chunks)
-            is_made_later = isinstance(value, Series) and value.stream is not None
-            if is_made_later and node.wires and (runs_models or not is_known):
-                return self._results.spooled(value)
-            return value
-
-        return function
-
-    def _is_remembered(self, step: Step) -> bool:
-        """Whether a node gives the same result each time, as far as is known."""
-        node = step.node
-        if node.effect or not self._plan.graph.is_remembered(node):
-            return False
-        return step.context is not None or code_state(type(node)) is not None
 
     def _make_recall(
         self,

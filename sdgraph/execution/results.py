@@ -14,7 +14,7 @@ For each step, in this order:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,9 @@ from sdgraph.store import (
     result_key,
 )
 from sdgraph.store.spool import spooled
-from sdgraph.values import Checkpoint, Series, content_of
+from sdgraph.values import Checkpoint, Series, Stream, content_of
 
-from .frame_chunks import ChunkResults, stream_of
+from .frame_chunks import ChunkResults, MakeChunk, stream_of
 from .plan_data import Plan, Step
 
 
@@ -99,8 +99,12 @@ class Results:
 
     def _is_stored(self, step: Step, plan: Plan) -> bool:
         """Whether the result of a step may be remembered."""
+        return self.store is not None and self.is_same_each_time(step, plan)
+
+    def is_same_each_time(self, step: Step, plan: Plan) -> bool:
+        """Whether a step's node gives the same result each time, as far as is known."""
         node = step.node
-        if self.store is None or node.effect or not plan.graph.is_remembered(node):
+        if node.effect or not plan.graph.is_remembered(node):
             return False
         return step.context is not None or code_state(type(node)) is not None
 
@@ -143,14 +147,20 @@ class Results:
         is_per_frame = not type(step.node).gathers and any(isinstance(v, Series) for v in read)
         return is_per_frame or (step.alias is None and not step.runs_models)
 
-    def chunk_results(self, step: Step, plan: Plan, *, always: bool) -> ChunkResults:
-        """What looks up and remembers the chunks of frames that a step makes."""
-        assert self.store is not None
+    def wrap_chunks(
+        self, step: Step, plan: Plan, make: MakeChunk, first: Stream, *, always: bool
+    ) -> tuple[MakeChunk, Callable[[int], str] | None]:
+        """The functions that make, look up and remember the chunks of frames of a step.
+
+        The arguments and the result are those of `sdgraph.values.frames.WrapChunks`.
+        """
+        if self.store is None or not self.is_same_each_time(step, plan):
+            return make, None
         node, context = step.node, step.context
         if context is None:
             whole = self.with_checkpoints(node) if has_computed_checkpoint(node) else node
             context = execution_context(whole, plan.device, plan.dtype)
-        return ChunkResults(
+        chunks = ChunkResults(
             node,
             self.values,
             context,
@@ -158,6 +168,7 @@ class Results:
             always=always,
             may_keep=lambda: node not in self.alterations,
         )
+        return chunks(make, first)
 
     def spooled(self, value: Any) -> Any:
         """A value whose frames are made now, in a temporary file, if they come from a stream."""
