@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from math import sqrt
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +17,7 @@ from sdgraph.nodes.diffusion.pipelines.video_conditions import frames_to_paint
 from sdgraph.nodes.image.known_size import known_size
 from sdgraph.values import Checkpoint, Image, Video
 
-from .families import FAMILIES, ModelFamily, PipelineOption, Task, family_of
+from .families import ModelFamily, PipelineOption, Task, all_families, family_of
 from .video_node import VideoOfAnyLength
 
 if TYPE_CHECKING:
@@ -129,10 +130,10 @@ class Image2Video(VideoOfAnyLength):
 
     def _option_problems(self, checkpoint: Checkpoint, family: ModelFamily) -> Iterator[Problem]:
         """The problems of fields that the pipeline of a checkpoint does not read."""
-        for name in sorted(_OPTIONS - self.settings.options.keys()):
+        for name in sorted(_all_options() - self.settings.options.keys()):
             if (value := getattr(self, name)) is not None:
                 found = f"{value:g} for {checkpoint.source}, a {family.label} checkpoint"
-                readers = [each.label for each in FAMILIES if name in _options_of(each)]
+                readers = [each.label for each in all_families() if name in _options_of(each)]
                 wanted = f"none: only {' and '.join(readers)} reads it"
                 yield Problem(name, found, wanted, "leave it out")
 
@@ -228,8 +229,10 @@ def _options_of(family: ModelFamily) -> Mapping[str, PipelineOption]:
     return {} if family.video is None else family.video.options
 
 
-_OPTIONS = {name for family in FAMILIES for name in _options_of(family)}
-"""The fields that only the pipelines of some families read."""
+@cache
+def _all_options() -> frozenset[str]:
+    """The fields that only the pipelines of some families read."""
+    return frozenset(name for family in all_families() for name in _options_of(family))
 
 
 def size_like(size: tuple[int, int], area: int, multiple: int) -> tuple[int, int]:

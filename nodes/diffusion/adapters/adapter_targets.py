@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from sdgraph.models import TensorShapes
-from sdgraph.nodes.diffusion.families import FAMILIES, ModelFamily
+from sdgraph.nodes.diffusion.families import ModelFamily, all_families
 
 from .adapter_tensors import AdapterLayer, group_by_layer
 from .lora_layers import flat_name
@@ -45,7 +45,7 @@ def owner_of(tensor: str, family: ModelFamily) -> LayerOwner | None:
 @cache
 def _all_prefixes() -> tuple[str, ...]:
     """The prefixes of every family."""
-    return tuple({prefix for family in FAMILIES for prefix in family.lora_prefixes if prefix})
+    return tuple({prefix for family in all_families() for prefix in family.lora_prefixes if prefix})
 
 
 def find_targets(

@@ -11,10 +11,10 @@ from sdgraph.errors import CheckpointError, InvalidValueError, Problem
 from sdgraph.formatting import with_article
 from sdgraph.models import TensorShapes, find_lora, quiet_libraries, resolve
 from sdgraph.nodes.diffusion.families import (
-    FAMILIES,
     UNET_IP_ADAPTER,
     IpAdapterSettings,
     ModelFamily,
+    all_families,
     likely_family,
 )
 from sdgraph.values import Checkpoint, Image, Lora
@@ -58,7 +58,9 @@ def default_adapter(base: object) -> Lora:
         )
     version = likely_family(base).version_of(base)
     if version.ip_adapter is None:
-        versions = (other for family in FAMILIES for other in (family.shipped, *family.versions))
+        versions = (
+            other for family in all_families() for other in (family.shipped, *family.versions)
+        )
         labels = ", ".join(other.label for other in versions if other.ip_adapter is not None)
         wanted, fix = f"a base that has one: {labels}", "name one with `ip_adapter:`"
         found = f"no known IP-Adapter for {version.label}"
@@ -106,7 +108,7 @@ def ip_adapter_problems(
     except CheckpointError as error:
         yield from error.as_problems_of("ip_adapter", "an IP-Adapter that can be used")
         return
-    settings = (family or FAMILIES[0]).ip_adapter
+    settings = (family or all_families()[0]).ip_adapter
     if shapes is not None:
         shapes = {with_usual_names(name): shape for name, shape in shapes.items()}
     reason = "" if shapes is None else file_problem(shapes, settings.layout)

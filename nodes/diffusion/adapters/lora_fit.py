@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import prod
 
 from sdgraph.models import TensorShapes, resolve
-from sdgraph.nodes.diffusion.families import FAMILIES, ModelFamily, labels_by_text_width
+from sdgraph.nodes.diffusion.families import ModelFamily, all_families, labels_by_text_width
 from sdgraph.values import MOTION, Checkpoint
 
 from . import adapter_tensors, lora_layers
@@ -39,7 +39,7 @@ def format_problem(shapes: TensorShapes, family: ModelFamily | None) -> str:
 
 def _fits_some_family(layers: Mapping[str, AdapterLayer]) -> bool:
     return all(
-        any(owner_of(name, family) for family in FAMILIES if "lora" in family.adapters)
+        any(owner_of(name, family) for family in all_families() if "lora" in family.adapters)
         for name in layers
     )
 
@@ -179,7 +179,7 @@ def _feature_problem(
 
 def _describe_other_family(tensor: str, layers: Mapping[str, AdapterLayer]) -> str:
     """What a LoRA is for, by a tensor for a component that a checkpoint does not have."""
-    for family in FAMILIES:
+    for family in all_families():
         owner = owner_of(tensor, family)
         if owner is None or not owner.prefix:
             continue

@@ -20,7 +20,7 @@ from pathlib import Path
 from sdgraph.errors import CheckpointError
 from sdgraph.files import FileStamp
 from sdgraph.models import resolve_part, tensor_shapes
-from sdgraph.nodes.diffusion.families import FAMILIES, TRANSFORMER_LORA_PREFIXES
+from sdgraph.nodes.diffusion.families import TRANSFORMER_LORA_PREFIXES, all_families
 from sdgraph.values import MOTION, Checkpoint, Part
 
 from .adapter_tensors import Shape, first_match
@@ -67,7 +67,7 @@ def transformer_label(layers: Mapping[str, Shape | None]) -> str:
     lines = "\n".join(flat)
     named = [
         family.lora_names
-        for family in FAMILIES
+        for family in all_families()
         if family.lora_names.mark and re.search(family.lora_names.mark, lines, re.M)
     ]
     widths = {shape[1] for n, shape in flat.items() if shape and shape[1:] and _ATTENTION.search(n)}

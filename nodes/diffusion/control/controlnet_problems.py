@@ -8,10 +8,10 @@ from sdgraph.errors import Problem
 from sdgraph.formatting import with_article
 from sdgraph.models import resolve
 from sdgraph.nodes.diffusion.families import (
-    FAMILIES,
     Config,
     ModelFamily,
     Task,
+    all_families,
     text_width,
     transformer_width,
 )
@@ -158,7 +158,7 @@ def network_problems(
 
 def _classes_of(family: ModelFamily | None) -> list[str]:
     """The classes of the ControlNets of a family, or of all if it is not known."""
-    families = FAMILIES if family is None else (family,)
+    families = all_families() if family is None else (family,)
     settings = [
         each.control
         for each in families
@@ -177,7 +177,7 @@ def _class_advice(class_name: str, family: ModelFamily | None) -> str:
             f"{over}"
         )
     if "ControlNet" in class_name:
-        labels = [each.label for each in FAMILIES if class_name in _classes_of(each)]
+        labels = [each.label for each in all_families() if class_name in _classes_of(each)]
         others = f", {' or '.join(labels)}" if labels else ""
         return f"it is for another family of models{others}"
     return ""

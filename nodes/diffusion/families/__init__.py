@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
-from operator import methodcaller
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import newer_version_advice, resolve
 from sdgraph.values import MOTION, Checkpoint
 
-from .animatediff import ANIMATEDIFF, ANIMATEDIFF_XL
-from .aura_flow import AURA_FLOW
-from .chroma import CHROMA
-from .cogvideox import COGVIDEOX, COGVIDEOX_FUN
 from .control_settings import ControlSettings, MapAdapterSettings, UnionSettings
+from .family_index import FAMILY_INDEX, all_families, family_by_class, import_family, names_by_hint
 from .family_settings import (
     FamilyVersion,
     OptionalComponent,
@@ -22,21 +19,8 @@ from .family_settings import (
     TextEncoder,
     VideoSettings,
 )
-from .flux import FLUX, FLUX_FILL, FLUX_KONTEXT
-from .flux2 import FLUX2
-from .flux2_klein import FLUX2_KLEIN, FLUX2_KLEIN_KV
-from .flux_control import FLUX_CONTROL
 from .guiders import make_guider
-from .hunyuan_video import HUNYUAN_VIDEO
-from .hunyuan_video_15 import HUNYUAN_VIDEO_15
-from .hunyuan_video_image import HUNYUAN_VIDEO_IMAGE
-from .image_variation import IMAGE_VARIATION
-from .instruct_pix2pix import INSTRUCT_PIX2PIX, INSTRUCT_PIX2PIX_XL
 from .ip_adapter_settings import UNET_IP_ADAPTER, IpAdapterLayout, IpAdapterSettings
-from .latent_consistency import LATENT_CONSISTENCY
-from .ltx2 import LTX2
-from .ltx_video import LTX_VIDEO
-from .lumina2 import LUMINA2
 from .model_family import ZERO_EMPTY_PROMPT, ModelFamily
 from .networks import (
     Config,
@@ -46,72 +30,33 @@ from .networks import (
     text_width,
     unet_memory,
 )
-from .pixart_alpha import PIXART_ALPHA
-from .pixart_sigma import PIXART_SIGMA
-from .qwen_image import QWEN_IMAGE
-from .qwen_image_edit import QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS
-from .sana import SANA, SANA_SPRINT
-from .sdxl import SDXL
-from .skyreels import SKYREELS
-from .stable_diffusion import STABLE_DIFFUSION
-from .stable_diffusion_3 import STABLE_DIFFUSION_3
-from .stable_diffusion_upscaler import STABLE_DIFFUSION_UPSCALER
-from .stable_video import STABLE_VIDEO
 from .tasks import Knob, Purpose, Task
-from .text_to_video import TEXT_TO_VIDEO
 from .transformer_networks import TRANSFORMER_LORA_PREFIXES, transformer_width
-from .wan import WAN
-from .wan_animate import WAN_ANIMATE
-from .wan_vace import WAN_VACE
-from .z_image import Z_IMAGE
 
-FAMILIES: tuple[ModelFamily, ...] = (
-    STABLE_DIFFUSION,
-    SDXL,
-    TEXT_TO_VIDEO,
-    ANIMATEDIFF,
-    ANIMATEDIFF_XL,
-    INSTRUCT_PIX2PIX_XL,
-    INSTRUCT_PIX2PIX,
-    LATENT_CONSISTENCY,
-    STABLE_DIFFUSION_UPSCALER,
-    IMAGE_VARIATION,
-    STABLE_DIFFUSION_3,
-    FLUX,
-    FLUX_CONTROL,
-    FLUX_FILL,
-    FLUX_KONTEXT,
-    FLUX2_KLEIN_KV,
-    FLUX2_KLEIN,
-    FLUX2,
-    QWEN_IMAGE_EDIT_PLUS,
-    QWEN_IMAGE_EDIT,
-    QWEN_IMAGE,
-    Z_IMAGE,
-    CHROMA,
-    PIXART_ALPHA,
-    PIXART_SIGMA,
-    SANA,
-    SANA_SPRINT,
-    LUMINA2,
-    AURA_FLOW,
-    WAN_VACE,
-    WAN_ANIMATE,
-    WAN,
-    LTX2,
-    LTX_VIDEO,
-    COGVIDEOX_FUN,
-    COGVIDEOX,
-    HUNYUAN_VIDEO_IMAGE,
-    HUNYUAN_VIDEO,
-    HUNYUAN_VIDEO_15,
-    SKYREELS,
-    STABLE_VIDEO,
-)
-"""All families; the first is assumed for a checkpoint whose name gives no hint."""
+if TYPE_CHECKING:
+    from .flux import FLUX, FLUX_FILL
+    from .flux2 import FLUX2
+    from .flux2_klein import FLUX2_KLEIN
+    from .instruct_pix2pix import INSTRUCT_PIX2PIX, INSTRUCT_PIX2PIX_XL
+    from .latent_consistency import LATENT_CONSISTENCY
+    from .qwen_image_edit import QWEN_IMAGE_EDIT, QWEN_IMAGE_EDIT_PLUS
+    from .sdxl import SDXL
+    from .stable_diffusion import STABLE_DIFFUSION
+    from .stable_diffusion_3 import STABLE_DIFFUSION_3
+    from .text_to_video import TEXT_TO_VIDEO
 
-_ANIMATED = tuple(family for family in FAMILIES if family.animates)
-"""The families of checkpoints with a motion adapter."""
+    FAMILIES: tuple[ModelFamily, ...]
+
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+
+    def __getattr__(name: str) -> object:
+        """A family by its name, such as SDXL; FAMILIES for all."""
+        if name == "FAMILIES":
+            return all_families()
+        if name in FAMILY_INDEX:
+            return import_family(name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 CONTROLNET = "controlnet"
 """The pipelines' argument for ControlNets."""
@@ -145,16 +90,16 @@ def pipeline_class_of(checkpoint: Checkpoint) -> str:
         CheckpointError: It has a motion adapter, and its family takes none.
     """
     class_name = str((resolve(checkpoint).index or {}).get("_class_name") or "")
-    family = _family_by_class(class_name) if MOTION in checkpoint.parts else None
+    family = family_by_class(class_name) if MOTION in checkpoint.parts else None
     if family is None:
         return class_name
-    if family in _ANIMATED:
+    if family.animates:
         return class_name
-    for animated in _ANIMATED:
+    for animated in filter(attrgetter("animates"), all_families()):
         if animated.animates == family.label:
             return animated.pipelines["text-to-video"]
     found = f"a motion adapter for {family.label}"
-    labels = " or ".join(animated.animates for animated in _ANIMATED)
+    labels = " or ".join(filter(None, (animated.animates for animated in all_families())))
     wanted = f"a checkpoint of {labels}, whose pictures it makes move"
     raise CheckpointError(Problem(checkpoint.source, found, wanted, "leave `motion` out"))
 
@@ -169,12 +114,12 @@ def family_of(checkpoint: Checkpoint) -> ModelFamily | None:
     if index is None:
         return None
     class_name = pipeline_class_of(checkpoint)
-    family = _family_by_class(class_name)
+    family = family_by_class(class_name)
     if family is None:
         single_file = resolve(checkpoint).single_file
         alone = "a single model, not a pipeline" if single_file is None else single_file.kind.label
         kind = f"a checkpoint for {class_name}" if class_name else alone
-        labels = ", ".join(other.label for other in FAMILIES)
+        labels = ", ".join(other.label for other in all_families())
         wanted = f"one of {labels}, in diffusers' folder layout"
         fix = newer_version_advice("diffusers", index)
         if class_name.endswith("ModularPipeline"):
@@ -191,7 +136,7 @@ def _family_by_config(family: ModelFamily, checkpoint: Checkpoint) -> ModelFamil
         config = family.denoiser_config(checkpoint)
     except CheckpointError:
         return family  # what reads the config next reports it
-    return _family_by_class(family.pipeline_by_config(config)) or family
+    return family_by_class(family.pipeline_by_config(config)) or family
 
 
 def family_of_modular(index: Mapping[str, object]) -> ModelFamily | None:
@@ -202,15 +147,8 @@ def family_of_modular(index: Mapping[str, object]) -> ModelFamily | None:
     """
     class_name = str(index.get("_class_name") or "").replace("ModularPipeline", "Pipeline")
     names = {entry[1] for entry in index.values() if isinstance(entry, list) and len(entry) > 1}
-    alike = (family for family in FAMILIES if names & set(family.denoiser.classes))
-    return _family_by_class(class_name) or next(alike, None)
-
-
-@lru_cache(maxsize=256)
-def _family_by_class(class_name: str) -> ModelFamily | None:
-    """The family whose pipelines have a class's name, or begin like it."""
-    family = max(FAMILIES, key=methodcaller("matches", class_name))
-    return family if family.matches(class_name) else None
+    alike = (family for family in all_families() if names & set(family.denoiser.classes))
+    return family_by_class(class_name) or next(alike, None)
 
 
 def likely_family(checkpoint: Checkpoint, task: Task | None = None) -> ModelFamily:
@@ -223,27 +161,27 @@ def likely_family(checkpoint: Checkpoint, task: Task | None = None) -> ModelFami
     family = family_of(checkpoint)
     if family is not None:
         return family
-    candidates = families_for(task) if task else FAMILIES
     if MOTION in checkpoint.parts:
-        return ANIMATEDIFF_XL if SDXL.name_hint in checkpoint.source.lower() else ANIMATEDIFF
-    # Of equal hints the first one counts, as of none.
-    return max(candidates, key=methodcaller("hints_at", checkpoint.source))
+        is_xl = FAMILY_INDEX["SDXL"].name_hint in checkpoint.source.lower()
+        return import_family("ANIMATEDIFF_XL" if is_xl else "ANIMATEDIFF")
+    likely = map(import_family, names_by_hint(checkpoint.source))
+    return next(family for family in likely if task is None or task in family.pipelines)
 
 
 def families_for(task: Task) -> list[ModelFamily]:
     """The families that can do a task."""
-    return [family for family in FAMILIES if task in family.pipelines]
+    return [family for family in all_families() if task in family.pipelines]
 
 
 def labels_by_text_width(width: int) -> str:
     """The labels of the family versions with text features of a width; "" for none."""
-    versions = (version for family in FAMILIES for version in family.versions)
+    versions = (version for family in all_families() for version in family.versions)
     return " or ".join(version.label for version in versions if version.text_width == width)
 
 
 def labels_by_inversion_width(width: int) -> str:
     """The labels of the family versions with textual inversions of a width; "" for none."""
-    versions = (version for family in FAMILIES for version in family.versions)
+    versions = (version for family in all_families() for version in family.versions)
     return " or ".join(version.label for version in versions if version.inversion_width == width)
 
 
@@ -287,6 +225,7 @@ __all__ = [
     "TextEncoder",
     "UnionSettings",
     "VideoSettings",
+    "all_families",
     "autoencoder_memory",
     "families_for",
     "family_of",

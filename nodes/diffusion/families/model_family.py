@@ -46,7 +46,7 @@ class ModelFamily:
     """The checkpoints that the same pipelines run.
 
     Everything that depends on the family of a checkpoint asks this object. A new family is a file
-    that makes one and an entry in `FAMILIES`.
+    that makes one and an entry in `FAMILY_INDEX`.
 
     Args:
         label: The family's usual name.

@@ -8,7 +8,7 @@ from typing import Any
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import Models, TensorShapes, find_lora, read_tensors, resolve, tensor_shapes
-from sdgraph.nodes.diffusion.families import FAMILIES, ModelFamily, labels_by_inversion_width
+from sdgraph.nodes.diffusion.families import ModelFamily, all_families, labels_by_inversion_width
 from sdgraph.values import Checkpoint, Lora, Part
 
 from .long_prompts import Vectors, split_at_words
@@ -127,7 +127,7 @@ def _family_of_file(names: Mapping[str, Any]) -> ModelFamily | None:
     """The family whose files have tensors with these names, one for each text encoder."""
     if not names:
         return None
-    matching = (family for family in FAMILIES if set(_tensor_names(family)) == set(names))
+    matching = (family for family in all_families() if set(_tensor_names(family)) == set(names))
     return next(matching, None)
 
 
@@ -138,7 +138,7 @@ def _encoder_order(tensors: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _encoder_names() -> set[str]:
-    return {name for family in FAMILIES for name in _tensor_names(family)}
+    return {name for family in all_families() for name in _tensor_names(family)}
 
 
 def _word(path: Path, shapes: TensorShapes) -> str:

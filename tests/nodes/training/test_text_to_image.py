@@ -14,12 +14,12 @@ from sdgraph.errors import InvalidError, InvalidValueError, NodeFailedError
 from sdgraph.events import Event, Stepped
 from sdgraph.models import fetch_checkpoint
 from sdgraph.nodes import Text2Image
-from sdgraph.nodes.diffusion import families
 from sdgraph.nodes.diffusion.families import STABLE_DIFFUSION
 from sdgraph.nodes.training.data import TinyWorld, WorldDataset
 from sdgraph.nodes.training.loading import load_autoencoder, untrained_parts
 from sdgraph.nodes.training.loop import Settings
 from sdgraph.nodes.training.text_to_image import TextToImageTrainee, TrainText2Image
+from tests.support.toy_family import known_family
 
 from .test_inpaint import contents, descend
 
@@ -180,11 +180,10 @@ def test_training_continues_from_a_base_and_copies_what_is_not_trained(
 
 @pytest.mark.usefixtures("no_sheets")
 def test_a_base_of_a_new_family_is_trained_by_the_names_that_its_family_declares(
-    copied: Any, tmp_path: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+    copied: Any, tmp_path: Path, session: Session
 ) -> None:
     network = replace(STABLE_DIFFUSION.denoiser, name="network")
     family = replace(STABLE_DIFFUSION, label="Toy", class_names=("ToyDiffusion",), denoiser=network)
-    monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, family))
     folder = copied("tiny/text-to-image")
     (folder / "unet").rename(folder / "network")
     path = folder / "model_index.json"
@@ -192,7 +191,8 @@ def test_a_base_of_a_new_family_is_trained_by_the_names_that_its_family_declares
     path.write_text(index.replace('"unet"', '"network"'))
     base = Checkpoint(folder)
     training = fine_tuning(tmp_path / "out", base=base, learning_rate=1e-2)
-    made = Path(run(training, session=session).source)
+    with known_family(family):
+        made = Path(run(training, session=session).source)
     before, after = contents(folder), contents(made)
     before.pop("README.md", None)
     assert before.keys() == after.keys()

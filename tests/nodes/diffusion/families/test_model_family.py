@@ -15,7 +15,6 @@ import pytest
 from sdgraph import Checkpoint, CheckpointError, Session, plan, run
 from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.nodes import Image2Image, Text2Image
-from sdgraph.nodes.diffusion import families
 from sdgraph.nodes.diffusion.families import (
     FAMILIES,
     FLUX,
@@ -37,6 +36,7 @@ from sdgraph.nodes.diffusion.families import (
     likely_family,
 )
 from tests.support.failing_runs import refused_before_load
+from tests.support.toy_family import known_family
 
 BASE = "tiny/text-to-image"
 
@@ -76,10 +76,8 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelFamily]:
             return {name: getattr(self, name) for name in names}
 
     monkeypatch.setattr(diffusers, "ToyDiffusionPipeline", ToyDiffusionPipeline, raising=False)
-    monkeypatch.setattr(families, "FAMILIES", (*FAMILIES, TOY))
-    families._family_by_class.cache_clear()
-    yield TOY
-    families._family_by_class.cache_clear()
+    with known_family(TOY):
+        yield TOY
 
 
 @pytest.fixture
