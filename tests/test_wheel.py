@@ -143,8 +143,12 @@ def test_every_shipped_workflow_is_valid(wheel: Path, python: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "files"),
     [
-        (["inpaint"], ["inpaint.png"]),
-        (["text", "seed=1..2"], ["text_seed-0001.png", "text_seed-0002.png"]),
+        pytest.param(["inpaint"], ["inpaint.png"], marks=pytest.mark.slow),
+        pytest.param(
+            ["text", "seed=1..2"],
+            ["text_seed-0001.png", "text_seed-0002.png"],
+            marks=pytest.mark.slow,
+        ),
         (["background"], ["background.png"]),
     ],
     ids=["inpaint", "a sweep", "a workflow with parts"],
@@ -155,6 +159,7 @@ def test_it_runs(python: Path, tmp_path: Path, arguments: Sequence[str], files: 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == files
 
 
+@pytest.mark.slow
 def test_a_type_checker_finds_it_from_any_folder(python: Path, tmp_path: Path) -> None:
     (tmp_path / "mypy.ini").write_text(
         "[mypy]\n[mypy-torch.*,diffusers.*,transformers.*]\nfollow_imports = skip\n", "utf-8"

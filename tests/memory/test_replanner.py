@@ -107,7 +107,7 @@ def budgets(chance: random.Random) -> tuple[int | None, int | None]:
     return chance.choice((None, NODE, NODE + 10, 80)), chance.choice((None, NODE, 60, 90))
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32))
 def test_what_the_plan_predicts_happens(family: list[str], seed: int) -> None:
     chance = random.Random(seed)
@@ -149,7 +149,7 @@ def most_held(plan: Plan, event_log: Sequence[events.Event]) -> tuple[int, int]:
     return peaks[0], peaks[1]
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32))
 def test_a_run_that_departs_from_its_plan_keeps_the_budget(family: list[str], seed: int) -> None:
     """Some results are found that the plan did not expect, and some checkpoints are known late."""

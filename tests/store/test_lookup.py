@@ -179,7 +179,7 @@ def test_what_was_made_of_something_altered_is_not_found_by_its_lineage(
         assert session.run(graph, damage) == {"end": f"{size} on cuda text"}
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.data())
 def test_whatever_is_forgotten_every_graph_gives_what_it_gives_alone(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

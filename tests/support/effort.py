@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -16,6 +17,22 @@ QUICK_SHARE = 20
 def scaled(count: int, *, least: int = 1) -> int:
     """A count of things to try, or a twentieth of it in a run of the quick tests."""
     return max(least, count // QUICK_SHARE) if quick else count
+
+
+def each_nth(values: Iterable[Any], n: int) -> list[Any]:
+    """Parameters of a test of which each n-th is tried always; the others where slow tests are.
+
+    Args:
+        values: The parameters, none made by `pytest.param`; a tuple is one parameter of several
+            arguments.
+        n: How far those that are always tried are from each other; the first is one of them.
+    """
+    listed: list[Any] = list(values)
+    for index, value in enumerate(listed):
+        if index % n:
+            arguments = value if isinstance(value, tuple) else (value,)
+            listed[index] = pytest.param(*arguments, marks=pytest.mark.slow)
+    return listed
 
 
 def scale_examples(item: pytest.Item) -> None:

@@ -82,6 +82,7 @@ def test_it_draws_something_else_for_another_prompt(session: Session) -> None:
 # What is asked for below lies about a tenth under what the score table has of 500.
 
 
+@pytest.mark.slow
 def test_inpainting_paints_what_is_asked_and_nothing_outside_the_mask(
     runner: CheckpointRunner,
 ) -> None:
@@ -111,6 +112,7 @@ def test_depth_is_estimated_as_it_is(runner: CheckpointRunner) -> None:
     assert score_of["depth with the true one, correlation"] >= 0.97
 
 
+@pytest.mark.slow
 def test_depth_to_image_keeps_the_depth_and_changes_the_ground(runner: CheckpointRunner) -> None:
     score_of = scores(from_images.depth_to_image(runner, SCENES))
 

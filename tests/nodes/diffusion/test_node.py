@@ -32,6 +32,7 @@ from sdgraph.nodes import (
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.values import Part
 from tests.support.bare_scripts import pipeline, same, script
+from tests.support.effort import each_nth
 from tests.support.failing_runs import failure, refused_before_load
 from tests.support.photos import photo, spot
 
@@ -144,7 +145,7 @@ def steps_of(node: Node[Any], session: Session) -> list[tuple[int, int]]:
 
 
 @every_system
-@pytest.mark.parametrize("error", [RuntimeError("enough"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", each_nth([RuntimeError("enough"), KeyboardInterrupt()], 2))
 def test_raising_in_progress_stops_within_a_step_and_the_next_run_is_whole(
     session: Session, name: str, error: BaseException
 ) -> None:

@@ -32,6 +32,7 @@ from sdgraph.values import DepthMap, EdgeMap, Image, Mask, Video
 from tests.nodes.diffusion.families.conftest import ftfy, random_folder
 from tests.nodes.diffusion.families.test_controlnet_pipelines import PAIRS as CONTROL_PAIRS
 from tests.nodes.diffusion.families.test_edit_pipelines import small_pictures
+from tests.support.effort import each_nth
 
 __all__ = ["ftfy", "random_folder", "small_pictures"]
 
@@ -121,7 +122,7 @@ def embed_both_ways(node: Node[Any]) -> tuple[bytes, bytes]:
     return whole[0], alone
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
+@pytest.mark.parametrize("name", each_nth(sorted(NAMES), 3))
 def test_text_encoders_alone_make_the_same_embedding_for_every_task_of_a_family(
     random_folder: Callable[[str], Path], name: str
 ) -> None:
@@ -137,7 +138,7 @@ def test_text_encoders_alone_make_the_same_embedding_for_every_task_of_a_family(
         assert alone == whole and load(alone), f"{task} with {name}"
 
 
-@pytest.mark.parametrize(("base", "network", "task"), CONTROL_PAIRS)
+@pytest.mark.parametrize(("base", "network", "task"), each_nth(CONTROL_PAIRS, 3))
 def test_pipelines_with_control_networks_need_none_to_embed_prompts(
     random_folder: Callable[[str], Path], base: str, network: str, task: Task
 ) -> None:

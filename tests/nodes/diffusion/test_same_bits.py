@@ -114,7 +114,7 @@ def test_the_names_are_those_of_the_nodes(nodes: dict[str, Node[Any]]) -> None:
     assert tuple(nodes) == NAMES
 
 
-@settings(max_examples=8, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, suppress_health_check=list(HealthCheck))
 @given(
     runs=st.lists(
         st.lists(st.sampled_from(NAMES), min_size=1, max_size=2, unique=True),

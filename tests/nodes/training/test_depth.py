@@ -206,6 +206,7 @@ def test_the_guided_networks_loss_falls_on_one_batch(trainee: DepthToImageTraine
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.slow
 def test_it_learns_from_the_further_channels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

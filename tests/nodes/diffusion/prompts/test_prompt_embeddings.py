@@ -16,6 +16,7 @@ from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion.prompts import prompt_embeddings
 from tests.nodes.diffusion.test_node import SYSTEMS
 from tests.support import toys
+from tests.support.effort import each_nth
 
 BASE = Checkpoint("tiny/text-to-image")
 
@@ -40,7 +41,7 @@ def encoders(names: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-@pytest.mark.parametrize("guidance", [1.0, 5.0])
+@pytest.mark.parametrize("guidance", each_nth([5.0, 1.0], 2))
 def test_a_new_seed_loads_no_text_encoder_and_gives_the_bits_of_a_run_without(
     tmp_path: Path, name: str, guidance: float
 ) -> None:

@@ -14,6 +14,7 @@ from sdgraph import Checkpoint, Session, run
 from sdgraph.nodes import Image2Image, Inpaint, Text2Image, Text2Video, Turbo
 from sdgraph.nodes.diffusion.sampling.schedulers import Scheduler, make_scheduler, schedulers_for
 from tests.support.bare_scripts import same, script
+from tests.support.effort import each_nth
 from tests.support.failing_runs import refused_at_construction, refused_before_load
 from tests.support.photos import photo, picture, spot
 
@@ -70,7 +71,7 @@ def test_text_to_image_by_each_equals_the_script(session: Session, name: Any) ->
     assert same(run(node, session=session).numpy, expected)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each_nth(NAMES, 3))
 def test_image_to_image_by_each_equals_the_script(session: Session, name: Any) -> None:
     node = Image2Image(prompt="a star", scheduler=name, steps=4, strength=0.6, image=photo(64, 64))
     expected = script(
@@ -86,7 +87,7 @@ def test_image_to_image_by_each_equals_the_script(session: Session, name: Any) -
     assert same(run(node, session=session).numpy, expected)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each_nth(NAMES, 3))
 def test_each_runs_the_other_systems(session: Session, name: Any) -> None:
     nodes: list[Any] = [
         Inpaint(prompt="a", image=photo(64, 64), mask=spot(64, 64), scheduler=name, steps=2),

@@ -18,6 +18,7 @@ from sdgraph.nodes.diffusion.sampling.schedulers import (
     make_scheduler,
     schedule_problems,
 )
+from tests.support.effort import each_nth
 from tests.support.failing_runs import refused_before_load
 
 from .test_schedulers import CLASSES
@@ -65,7 +66,7 @@ def runs(checkpoint: Checkpoint, name: str | None, steps: int) -> bool:
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("own", OWN, ids=lambda own: "-".join(map(str, own.values())))
+@pytest.mark.parametrize("own", each_nth(OWN, 3), ids=lambda own: "-".join(map(str, own.values())))
 def test_what_diffusers_cannot_make_is_told_and_nothing_else(
     copied: Callable[[str], Path], own: dict[str, Any]
 ) -> None:

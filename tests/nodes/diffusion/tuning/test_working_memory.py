@@ -31,6 +31,7 @@ from sdgraph.nodes.diffusion.tuning.working_memory import (
 )
 from sdgraph.nodes.vision.memory import depth_estimation_memory
 from sdgraph.values import Image
+from tests.support.effort import each_nth
 from tests.support.memory_peaks import empty, meta_module, peak
 from tests.support.memory_peaks import (
     use_attention_without_matrix as _without_matrix,  # noqa: F401
@@ -74,7 +75,7 @@ VAE = {
 
 
 @pytest.mark.parametrize("config", [SD15, SD2, XL], ids=["sd15", "sd2", "xl"])
-@pytest.mark.parametrize("shape", [(1, 64, 64), (2, 64, 64), (2, 96, 128)], ids=str)
+@pytest.mark.parametrize("shape", each_nth([(2, 96, 128), (1, 64, 64), (2, 64, 64)], 3), ids=str)
 def test_a_step_of_a_unet(config: dict[str, Any], shape: tuple[int, int, int]) -> None:
     import diffusers
 
@@ -89,7 +90,7 @@ def test_a_step_of_a_unet(config: dict[str, Any], shape: tuple[int, int, int]) -
 
 
 @pytest.mark.parametrize("config", [SD15, XL], ids=["sd15", "xl"])
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", each_nth([2, 1], 2))
 def test_a_step_with_control_nets(config: dict[str, Any], count: int) -> None:
     import diffusers
 
@@ -119,7 +120,7 @@ def test_a_step_with_control_nets(config: dict[str, Any], count: int) -> None:
     assert estimated == pytest.approx(measured, rel=0.1)
 
 
-@pytest.mark.parametrize("frames", [8, 16])
+@pytest.mark.parametrize("frames", each_nth([16, 8], 2))
 def test_a_step_of_a_video(frames: int) -> None:
     import diffusers
 
