@@ -18,8 +18,10 @@ from hypothesis import settings
 from tests.support import effort, toys
 from tests.support.hashing import place as place
 
-# A first call may import torch; nothing here is a timed test.
-settings.register_profile("sdgraph", deadline=None)
+# A first call may import torch; nothing here is a timed test. For a search with more examples:
+# `pytest --hypothesis-profile=thorough`.
+settings.register_profile("sdgraph", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("sdgraph")
 
 # What is imported and collected stays; to look for garbage in it takes an eighth of that time.

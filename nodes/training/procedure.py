@@ -26,6 +26,7 @@ class Training(Node[Checkpoint]):
     """A node that trains and returns the checkpoint that it wrote into `out`."""
 
     category = "train"
+    exclusive = True
     replaced_folders: ClassVar[tuple[str, ...]] = ("checkpoint",)
     """The folders in `out` that are replaced when the training has ended."""
 

@@ -238,7 +238,7 @@ def _thread_count(plan: Plan, threads: int) -> int:
         plan: The plan.
         threads: How many threads may run steps.
     """
-    light = sum(not step.runs_models for step in plan.steps)
+    light = sum(not step.runs_in_order for step in plan.steps)
     if threads < 2 or not light:
         return 0
     if plan.runs_models:

@@ -138,6 +138,11 @@ class Step:
         """Whether it computes with models."""
         return self.action == "run" and needs_models(self.node)
 
+    @property
+    def runs_in_order(self) -> bool:
+        """Whether it runs in the order of the plan, one at a time: with models or exclusively."""
+        return self.runs_models or (self.action == "run" and self.node.exclusive)
+
 
 @dataclass(frozen=True)
 class Plan:

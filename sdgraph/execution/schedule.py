@@ -1,7 +1,8 @@
 """Which steps of a plan can run, while others finish or are given up. Knows no threads.
 
 1. A step can run when the results that it reads are there.
-2. Model steps run in the order of the plan. Of light steps the first in the plan comes first.
+2. Model steps and exclusive ones run in the order of the plan. Of light steps the first in the
+   plan comes first.
 3. A step with an effect that no file shows, such as printing, waits for the one before it.
 4. A result is dropped when the last step that reads it has finished.
 """
@@ -36,9 +37,9 @@ class Schedule:
         self.unfinished = len(plan.steps)
         self.first_unfinished = 0
         """The position of the first step that has neither finished nor been given up."""
-        self._runs_models = [step.runs_models for step in plan.steps]
-        self.model_steps = [n for n, runs in enumerate(self._runs_models) if runs][::-1]
-        """The model steps that have not begun, in the reverse order of the plan."""
+        self._in_order = [step.runs_in_order for step in plan.steps]
+        self.model_steps = [n for n, in_order in enumerate(self._in_order) if in_order][::-1]
+        """The model steps and exclusive ones that have not begun, in reverse order of the plan."""
         self._plan = plan
         self._makers = _makers(plan.steps)
         """For each step the steps that make the results it reads."""
@@ -122,7 +123,7 @@ class Schedule:
             self._make_ready(index)
 
     def _make_ready(self, index: int) -> None:
-        if not self._runs_models[index] and index not in self._given_up:
+        if not self._in_order[index] and index not in self._given_up:
             heapq.heappush(self._light_steps, index)
 
     def give_up(self, index: int) -> list[int]:

@@ -80,6 +80,12 @@ class Node(BaseModel, NodeHooks, DeferredValue, Generic[T_co]):
     """The author raises it when the same parameters give another result than before."""
     effect: ClassVar[bool] = False
     """Whether it does something besides making a value, such as writing a file; it always runs."""
+    exclusive: ClassVar[bool] = False
+    """Whether no node with models and no other exclusive one may run at the same time.
+
+    For a node that loads or trains networks itself: libraries do that in one thread at a time, and
+    torch's random numbers are those of the process. A node that takes `models` needs no such word.
+    """
     category: ClassVar[Category] = "other"
     """The heading under which lists of nodes show it."""
     scatters: ClassVar[bool] = False

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdgraph import Graph, In, Node, NodeFailedError, NodesFailedError, Session
+from sdgraph import Graph, In, Node, NodeFailedError, NodesFailedError, Session, nodes
 from sdgraph.errors import InvalidValueError
 from sdgraph.events import Event, NodeFinished, NodeStarted
 from sdgraph.execution.step_threads import STEPS_AHEAD
 from sdgraph.values import Image
 
 TOGETHER = threading.Barrier(2)
+LONE = threading.Lock()
 
 
 class Meet(Node[int]):
@@ -42,6 +43,19 @@ class Wait(Node[int]):
         time.sleep(self.seconds)
         if self.fails:
             raise ValueError(f"number {self.place} fails on purpose")
+        return self.place
+
+
+class Lone(Node[int]):
+    """Takes a while; no other one may run at the same time."""
+
+    exclusive = True
+    place: int
+
+    def run(self) -> int:
+        assert LONE.acquire(blocking=False), "another one runs too"
+        time.sleep(0.02)
+        LONE.release()
         return self.place
 
 
@@ -179,3 +193,17 @@ def test_the_bits_are_those_of_one_thread(shape: list[tuple[int, int]]) -> None:
 def _further_threads() -> list[str]:
     names = (thread.name for thread in threading.enumerate())
     return [name for name in names if name.startswith("sdgraph-light")]
+
+
+def test_exclusive_nodes_run_one_at_a_time_and_others_beside_them() -> None:
+    lone = [Lone(place=place) for place in range(4)]
+    others = [Wait(place=place, seconds=0.02) for place in range(4)]
+    graph = Graph.of(*lone, *others)
+    values = Session(device="cpu", store=None, threads=4).run(graph)
+    assert [values[graph.names[node]] for node in (*lone, *others)] == [0, 1, 2, 3] * 2
+
+
+def test_trainings_are_exclusive() -> None:
+    trainings = [name for name in nodes.__all__ if name.startswith("Train")]
+    assert len(trainings) > 5
+    assert all(getattr(nodes, name).exclusive for name in trainings)

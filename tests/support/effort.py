@@ -19,19 +19,19 @@ def scaled(count: int, *, least: int = 1) -> int:
     return max(least, count // QUICK_SHARE) if quick else count
 
 
-def each_nth(values: Iterable[Any], n: int) -> list[Any]:
+def each_nth(values: Iterable[Any], n: int, *, arguments: int = 1) -> list[Any]:
     """Parameters of a test of which each n-th is tried always; the others where slow tests are.
 
     Args:
-        values: The parameters, none made by `pytest.param`; a tuple is one parameter of several
-            arguments.
+        values: The parameters, none made by `pytest.param`.
         n: How far those that are always tried are from each other; the first is one of them.
+        arguments: Of how many arguments of the test a parameter is a tuple; 1 if it is none.
     """
     listed: list[Any] = list(values)
     for index, value in enumerate(listed):
         if index % n:
-            arguments = value if isinstance(value, tuple) else (value,)
-            listed[index] = pytest.param(*arguments, marks=pytest.mark.slow)
+            each = value if arguments > 1 else (value,)
+            listed[index] = pytest.param(*each, marks=pytest.mark.slow)
     return listed
 
 

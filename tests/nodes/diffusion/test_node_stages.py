@@ -138,7 +138,7 @@ def test_text_encoders_alone_make_the_same_embedding_for_every_task_of_a_family(
         assert alone == whole and load(alone), f"{task} with {name}"
 
 
-@pytest.mark.parametrize(("base", "network", "task"), each_nth(CONTROL_PAIRS, 3))
+@pytest.mark.parametrize(("base", "network", "task"), each_nth(CONTROL_PAIRS, 3, arguments=3))
 def test_pipelines_with_control_networks_need_none_to_embed_prompts(
     random_folder: Callable[[str], Path], base: str, network: str, task: Task
 ) -> None:

@@ -35,7 +35,7 @@ def test_shrinking_is_growing_the_outside(session: Session, mask: Mask) -> None:
 
 
 def test_growing_without_measure_ends_soon() -> None:
-    spot = np.zeros((512, 512), np.uint8)
+    spot = np.zeros((200, 200), np.uint8)
     spot[0, 0] = 255
     node = MaskGrow(mask=Mask(spot), by=4096)
     assert node.run(Mask(spot)).numpy.all()

@@ -63,7 +63,7 @@ def test_every_schedule_is_tested() -> None:
     assert set(get_args(Schedule)) == set(OPTIONS)
 
 
-@pytest.mark.parametrize(("name", "schedule"), each_nth(PAIRS, 4))
+@pytest.mark.parametrize(("name", "schedule"), each_nth(PAIRS, 4, arguments=2))
 def test_a_scheduler_with_a_schedule_has_the_noise_levels_of_diffusers(
     name: Any, schedule: Any
 ) -> None:
