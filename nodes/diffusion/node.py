@@ -169,9 +169,13 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
         """The number of pictures that it generates at once."""
         return 1
 
+    def can_batch(self) -> bool:
+        """Whether the pipelines of its family take the prompts of several pictures."""
+        return super().can_batch() and self.family.denoiser.batches
+
     def is_batch_exact(self, device: str, dtype: str) -> bool:
         """Whether its networks are known to give a picture the same bits in a batch."""
-        return device == "cpu" and node_batches.is_exact(self, dtype)
+        return self.can_batch() and node_batches.is_exact(self, device, dtype)
 
     def best_batch(self, device: str, dtype: str) -> int:
         """The number of pictures from which on more at once take no less time for each."""

@@ -80,8 +80,8 @@ class ReferenceGuided(Diffusion[T_co], Generic[T_co]):
         needed = super().working_memory(sizes, dtype)
         return needed if self.reference is None else needed + adapter_bytes(self._adapter())
 
-    def is_batch_exact(self, device: str, dtype: str) -> bool:
-        return self.reference is None and super().is_batch_exact(device, dtype)
+    def can_batch(self) -> bool:
+        return self.reference is None and super().can_batch()
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()

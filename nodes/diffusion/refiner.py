@@ -129,8 +129,8 @@ class RefinedDiffusion(ReferenceGuided[T_co], Generic[T_co]):
         own = peak_bytes(self.family, refiner, dtype, size, guided=self.is_guided, vae=vae)
         return max(needed, own)
 
-    def is_batch_exact(self, device: str, dtype: str) -> bool:
-        return self.refiner is None and super().is_batch_exact(device, dtype)
+    def can_batch(self) -> bool:
+        return self.refiner is None and super().can_batch()
 
     def check(self) -> Iterator[Problem]:
         yield from super().check()

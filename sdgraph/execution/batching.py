@@ -46,7 +46,8 @@ def group_batches(
     alone = [[step] for step in steps]
     if largest == 1:
         return alone
-    keys = [_batch_key(step, frame_nodes, device, dtype) for step in steps]
+    asked = largest is not None
+    keys = [_batch_key(step, frame_nodes, device, dtype, asked=asked) for step in steps]
     if sum(key is not None for key in keys) < 2:
         return alone
     index = {step.node: n for n, step in enumerate(steps)}
@@ -64,13 +65,18 @@ def group_batches(
 
 
 def _batch_key(
-    step: Step, frame_nodes: Container[Node[Any]], device: str, dtype: str
+    step: Step, frame_nodes: Container[Node[Any]], device: str, dtype: str, *, asked: bool
 ) -> tuple[object, ...] | None:
-    """What steps have in common that may be one batch; None for a step that is always alone."""
+    """What steps have in common that may be one batch; None for a step that is always alone.
+
+    Where a batch makes other bits, it has to be asked for.
+    """
     node = step.node
     if not node.batch_fields or step.action == "reuse" or step.stage is not None:
         return None
-    if not step.uses or node in frame_nodes or not node.is_batch_exact(device, dtype):
+    if not step.uses or node in frame_nodes or not node.can_batch():
+        return None
+    if not (asked or node.is_batch_exact(device, dtype)):
         return None
     wires: dict[str, list[bytes]] = {}
     for port, child in node.wires:

@@ -31,6 +31,7 @@ from sdgraph.models import (
 )
 from sdgraph.models.loading import devices
 from sdgraph.progress import Progress
+from sdgraph.store import batch_in_key
 from sdgraph.values import Checkpoint, Part
 
 from .frame_runs import frame_function
@@ -129,9 +130,16 @@ class ModelRunner:
         devices.give_back(self._plan.device)
         half = -(-len(batch) // 2)
         change = f"{half} at once" if half > 1 else "one after another"
+        self.note_other_batch(batch, change)
         self._emitter.emit(events.Retried, step.name, reason, change)
         first = self.run_batch(step, batch[:half], arguments[:half])
         return first + self.run_batch(step, batch[half:], arguments[half:])
+
+    def note_other_batch(self, batch: Sequence[Step], change: str) -> None:
+        """Notes that nodes are computed in another batch than their keys say, if these say one."""
+        for step in batch:
+            if batch_in_key(step.node, self._plan.device, self._dtype, self._plan.batch):
+                self._note_altered(step.node, [change])
 
     def _attempt_batch(
         self, step: Step, batch: Sequence[Step], arguments: Sequence[Mapping[str, Any]]

@@ -175,6 +175,8 @@ class Plan:
     """The same in host memory."""
     warnings: tuple[str, ...] = ()
     """Where a step needs more memory than was measured as free."""
+    batch: int | None = None
+    """The most nodes that are computed at once; None for as many as are best and fit."""
 
     @property
     def loads(self) -> tuple[Component, ...]:

@@ -64,7 +64,7 @@ def make_plan(
     limits, contents = limits or MemoryLimits(), contents or {}
     # Variant by variant: in topological generations, results of all variants would be in memory.
     order = list(graph.nodes) if graph.variants else graph.topological_order()
-    lookup = look_up(graph, store, device, dtype, known_results or {})
+    lookup = look_up(graph, store, device, dtype, known_results or {}, batch)
     needed = _needed_nodes(graph, order, lookup.results)
     frame_nodes = find_frame_nodes(graph.nodes)
     nodes = [node for node in order if node in needed]
@@ -89,6 +89,7 @@ def make_plan(
         memory_plan.peak_accelerator,
         memory_plan.peak_host,
         memory_plan.warnings,
+        batch,
     )
 
 

@@ -36,7 +36,7 @@ from sdgraph.models import (
 )
 from sdgraph.progress import Progress
 from sdgraph.provenance import hash_source_files, make_record
-from sdgraph.store import LostRecordError
+from sdgraph.store import LostRecordError, batch_in_key
 from sdgraph.values import Series
 
 from .frame_chunks import ChunkFailedError, stream_of
@@ -135,6 +135,7 @@ class StepRunner:
             raise
         except Exception as error:  # the node that it comes from raises it again in its own step
             traceback.clear_frames(error.__traceback__)
+            self.models.note_other_batch(batch, "one after another")
             return
         seconds = (self._emitter.now() - began) / len(batch)
         for each, value in made:
@@ -234,6 +235,10 @@ class StepRunner:
         """The record that a step saves with its file; "" if none is wanted."""
         return self._make_record(step) if self._metadata else ""
 
+    def _batch_of(self, node: Node[Any]) -> int:
+        """The size of batches by which a node's bits differ from those alone; 0 for none."""
+        return batch_in_key(node, self._plan.device, self._plan.dtype, self._plan.batch)
+
     def _make_record(self, step: Step) -> str:
         """How a step's file was made."""
         graph, names = self._plan.graph.subgraph(step.node), self._plan.graph.names
@@ -247,6 +252,7 @@ class StepRunner:
             sources=sources if self._sources else None,  # without metadata they are hashed now
             weights=self._weights,
             altered=self._results.alterations_by_name({node: names[node] for node in graph.nodes}),
+            batches={names[node]: batch for node in graph.nodes if (batch := self._batch_of(node))},
         )
         return record.to_text()
 

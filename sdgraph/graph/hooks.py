@@ -77,6 +77,10 @@ class NodeHooks:
         """
         return 0
 
+    def can_batch(self) -> bool:
+        """Whether `run_batch` can compute it with others; asked if no node makes its checkpoint."""
+        return bool(self.batch_fields)
+
     def is_batch_exact(self, device: str, dtype: str) -> bool:
         """Whether `run_batch` makes the same bits as `run`, so that nodes are batched unasked.
 

@@ -99,6 +99,7 @@ def make_record(
     sources: Mapping[Path, str] | None = None,
     altered: Mapping[str, Sequence[str]] | None = None,
     weights: Mapping[Part, Files] | None = None,
+    batches: Mapping[str, int] | None = None,
 ) -> ProvenanceRecord:
     """The record of the file that the last node of `graph` saves.
 
@@ -111,6 +112,7 @@ def make_record(
             out.
         altered: The nodes that ran with changed settings because memory ran out, and the changes.
         weights: The files of components, with hashes that are known already.
+        batches: The most pictures that were generated at once, of nodes for which that matters.
     """
     graph = _without_existing(graph)
     portable = PortablePaths(graph)
@@ -129,7 +131,7 @@ def make_record(
         inputs,
         {name: seed for name, seed in seeds.items() if seed is not None},
         {texts[path]: hashes[path] for path in paths if path in hashes},
-        _chosen_fields(graph),
+        _chosen_fields(graph, batches or {}),
         {texts[path]: name for path in paths if (name := _profile(path))},
         tuple(list_checkpoints(graph, weights, portable)),
         _folder_of_file(graph, portable),
@@ -169,9 +171,12 @@ def _without_existing(graph: Graph) -> Graph:
     return replace(graph, nodes=nodes, origins=origins)
 
 
-def _chosen_fields(graph: Graph) -> dict[str, Mapping[str, Any]]:
-    """By the name of each node that has any: the values it uses for fields that were left unset."""
-    chosen = {}
+def _chosen_fields(graph: Graph, batches: Mapping[str, int]) -> dict[str, Mapping[str, Any]]:
+    """By the name of each node that has any: the values it uses for fields that were left unset.
+
+    The size of batches, by node, is one more of them.
+    """
+    chosen: dict[str, dict[str, Any]] = {}
     with memoized_scope():
         for node in graph.nodes:
             if "models" not in type(node).definition.services or has_computed_checkpoint(node):
@@ -180,6 +185,8 @@ def _chosen_fields(graph: Graph) -> dict[str, Mapping[str, Any]]:
                 chosen[graph.names[node]] = dict(node.chosen_fields())
             except (CheckpointError, OSError):
                 continue  # its checkpoint has been removed since it was loaded
+    for name, batch in batches.items():
+        chosen.setdefault(name, {})["batch"] = batch
     return {name: fields for name, fields in chosen.items() if fields}
 
 

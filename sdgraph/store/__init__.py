@@ -2,7 +2,7 @@
 
 from .admission import has_cheap_content, is_worth_keeping
 from .disk import DEFAULT_BYTES, DiskStore, LostRecordError
-from .keys import execution_context, stage_key
+from .keys import batch_in_key, execution_context, stage_key
 from .lookup import LookupResult, look_up
 from .store import MemoryResult, Store, StoredResult, result_key
 
@@ -14,6 +14,7 @@ __all__ = [
     "MemoryResult",
     "Store",
     "StoredResult",
+    "batch_in_key",
     "execution_context",
     "has_cheap_content",
     "is_worth_keeping",

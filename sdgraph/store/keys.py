@@ -38,13 +38,31 @@ def _weights_context(node: Node[Any], device: str, dtype: str | None) -> str:
     return f"{','.join(contents)};{library_versions(MODEL_LIBRARIES)}"
 
 
-def known_contexts(graph: Graph, device: str, dtype: str | None) -> dict[Node[Any], str]:
+def batch_in_key(node: Node[Any], device: str, dtype: str | None, batch: int | None) -> int:
+    """The size of batches that a node's key says, as its bits differ from those alone; else 0.
+
+    Args:
+        node: The node.
+        device: The device that it is to run on.
+        dtype: The dtype that it is to be computed in.
+        batch: The most nodes that are computed at once, if the user has said it.
+    """
+    if batch is None or batch < 2 or not node.batch_fields or has_computed_checkpoint(node):
+        return 0
+    inexact = node.can_batch() and not node.is_batch_exact(device, dtype or "float32")
+    return batch if inexact else 0
+
+
+def known_contexts(
+    graph: Graph, device: str, dtype: str | None, batch: int | None = None
+) -> dict[Node[Any], str]:
     """The execution context of each node that may be remembered, if it is known before the run.
 
     Args:
         graph: The nodes.
         device: The device that the graph is to run on.
         dtype: The dtype that it is to be computed in.
+        batch: The most nodes that are computed at once, if the user has said it.
     """
     states: dict[type[Node[Any]], str | None] = {}
     for cls in {type(node) for node in graph.nodes}:
@@ -58,6 +76,8 @@ def known_contexts(graph: Graph, device: str, dtype: str | None) -> dict[Node[An
         if not (makes_checkpoints and has_computed_checkpoint(node)):
             weights = _weights_context(node, device, dtype)
             contexts[node] = f"{weights};{state}" if state else weights
+            if batched := batch_in_key(node, device, dtype, batch):
+                contexts[node] += f";{batched} at once"
     return contexts
 
 

@@ -32,6 +32,7 @@ def look_up(
     device: str,
     dtype: str | None,
     known_results: Mapping[Node[Any], StoredResult],
+    batch: int | None = None,
 ) -> LookupResult:
     """The remembered results of a graph's targets, or else of the nodes that they read, and so on.
 
@@ -46,10 +47,11 @@ def look_up(
         device: The device that the graph is to run on.
         dtype: The dtype that it is to be computed in.
         known_results: Results that are known already.
+        batch: The most nodes that are computed at once, if the user has said it.
     """
     if store is None:
         return LookupResult(dict(known_results), {}, {}, {}, {})
-    contexts = known_contexts(graph, device, dtype)
+    contexts = known_contexts(graph, device, dtype, batch)
     lineages = lineage_keys(graph, contexts)
     # Both keys of a node that reads nothing are the same.
     aliases = {node: key for node, key in lineages.items() if node.wires}

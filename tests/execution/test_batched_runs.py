@@ -168,6 +168,27 @@ def test_nodes_run_one_after_another(
     assert (batches, alone) == ([], [0, 1, 2]), why
 
 
+def test_other_bits_have_to_be_asked_for_and_have_other_keys(checkpoint: Checkpoint) -> None:
+    nodes = [Drawing(seed=seed, checkpoint=checkpoint) for seed in range(4)]
+    session = make_session(batch=4, device="cuda")
+    run(nodes, session)
+    assert batches == [[0, 1, 2, 3]]
+    for batch, again in ((4, 0), (2, 4), (2, 0), (None, 4), (1, 0)):
+        session.batch = batch
+        _, event_log = run(nodes, session)
+        started = sum(isinstance(event, events.NodeStarted) for event in event_log)
+        assert started == again, f"batches of {batch}"
+
+
+def test_other_bits_of_a_halved_batch_are_not_remembered(checkpoint: Checkpoint) -> None:
+    nodes = [Drawing(seed=seed, most=2, checkpoint=checkpoint) for seed in range(4)]
+    session = make_session(batch=4, device="cuda")
+    for _ in range(2):
+        batches.clear()
+        run(nodes, session)
+        assert batches == [[0, 1, 2, 3], [0, 1], [2, 3]]
+
+
 def test_nodes_that_differ_in_another_field_are_not_mixed(checkpoint: Checkpoint) -> None:
     nodes = [Drawing(seed=seed, most=50 + seed % 2, checkpoint=checkpoint) for seed in range(4)]
     run(nodes, make_session())

@@ -61,7 +61,8 @@ class Denoiser:
         patch: The side of the patch of latents that is one token, by the config.
         tensors: How many tensors of tokens × width exist at once in a step; 0 if it has no tokens.
         classes: The classes that it may have, in diffusers; () for any denoiser.
-        exact_in_batches: Whether `batch_invariant` gives a picture the bits that it has alone.
+        batches: Whether its pipelines make several pictures of several prompts at once, and
+            `batch_invariant` gives each the bits that it has alone.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Denoiser:
     tensors: float = 0.0
     patch: Callable[[Config], int] = _no_patches
     classes: tuple[str, ...] = ()
-    exact_in_batches: bool = False
+    batches: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +183,7 @@ UNET_LORA_PREFIXES = {
 
 UNET_2D = Denoiser(
     name="unet",
-    exact_in_batches=True,
+    batches=True,
     label="U-Net",
     memory=unet_memory,
     lora_features=_unet_lora_features,

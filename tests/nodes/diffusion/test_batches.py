@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Graph, Session, events
-from sdgraph.nodes import Image2Image, Inpaint, Text2Image, Turbo
+from sdgraph.nodes import Image2Image, Inpaint, Save, Text2Image, Turbo
+from sdgraph.provenance import read_record
 from sdgraph.values import Image
 from tests.support.photos import photo, spot
 
@@ -126,3 +128,17 @@ def test_distilled_models(image: Image | None, guidance: float) -> None:
         for seed in range(2)
     ]
     assert_equal_in_batches(nodes, 4)
+
+
+def test_other_bits_are_asked_for_and_recorded(tmp_path: Path) -> None:
+    checkpoint = Checkpoint("tiny/text-to-image", dtype="bfloat16")
+    saved = [
+        Save(image=text(seed=seed, steps=1, checkpoint=checkpoint), path=tmp_path / f"{seed}.png")
+        for seed in range(2)
+    ]
+    _, sizes = generate(saved, 2)
+    assert sizes == [2, 2]
+    for path in sorted(tmp_path.iterdir()):
+        record = read_record(path)
+        (chosen,) = record.chosen.values()
+        assert chosen["batch"] == 2
