@@ -12,6 +12,7 @@ from pydantic import Field
 from sdgraph.errors import Problem
 from sdgraph.files import is_folder, is_there
 from sdgraph.graph import ExistingFile, In, Node, TargetFile
+from sdgraph.progress import Progress
 from sdgraph.values import Image, Mask, Video
 
 __all__ = ["Save", "SaveVideo"]
@@ -56,7 +57,8 @@ class Save(Node[Path]):
 class SaveVideo(Node[Path]):
     """Saves a video as MP4 (H.264), WebM (VP9) or GIF, with the workflow which made it.
 
-    Sound is saved with it, except in a GIF.
+    Sound is saved with it, except in a GIF. The frames of a film are made while it is saved, so
+    that few of them are in memory.
     """
 
     category = "file"
@@ -73,14 +75,15 @@ class SaveVideo(Node[Path]):
     def check(self) -> Iterator[Problem]:
         yield from _target_problems(Path(self.path), Video.suffixes)
 
-    def run(self, video: Video, provenance: str) -> Path:
+    def run(self, video: Video, provenance: str, progress: Progress) -> Path:
         from sdgraph.media import (
             write_video,  # imported here because checks and plans write nothing
         )
 
         path = Path(self.path)
         note = provenance if self.metadata else None
-        write_video(video, path, provenance=note, quality=self.quality)
+        on_frame = None if video.stream is None else progress
+        write_video(video, path, provenance=note, quality=self.quality, progress=on_frame)
         return path
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdgraph.progress import Progress
 from sdgraph.values import Video
 
 from .metadata import pillow_metadata
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 
-def write_gif(video: Video, path: Path, provenance: str | None) -> None:
+def write_gif(video: Video, path: Path, provenance: str | None, progress: Progress) -> None:
     """Writes a GIF that loops forever; of each frame it stores the part that changed.
 
     Pillow itself would keep all frames in memory until the last one is added.
@@ -30,11 +31,13 @@ def write_gif(video: Video, path: Path, provenance: str | None) -> None:
     previous = None
     with path.open("wb") as file:
         file.writelines(getheader(PIL.Image.new("P", video.size), info={"loop": 0, **metadata})[0])
-        for pixels, (start, end) in zip(video.pixels(), pairwise(ends), strict=True):
+        frames = zip(video.pixels(), pairwise(ends), strict=True)
+        for number, (pixels, (start, end)) in enumerate(frames, 1):
             picture = PIL.Image.fromarray(pixels)
             box = difference(previous, picture).getbbox() if previous else (0, 0, *video.size)
             file.write(_encode_frame(picture, box, max(end - start, 1)))
             previous = picture
+            progress(number, len(video))
         file.write(b";")
 
 

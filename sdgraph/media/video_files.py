@@ -13,6 +13,7 @@ from sdgraph.files import (
     atomic_write,
     raise_media_error,
 )
+from sdgraph.progress import Progress
 from sdgraph.values import Video
 
 from .edit_check import fill_in_hash_of_file, reserve_hash
@@ -37,7 +38,12 @@ _LIMITED_RANGE = 1  # what every browser expects of a video
 
 
 def write_video(
-    video: Video, path: str | Path, *, provenance: str | None = None, quality: int = 95
+    video: Video,
+    path: str | Path,
+    *,
+    provenance: str | None = None,
+    quality: int = 95,
+    progress: Progress | None = None,
 ) -> bool:
     """Writes a video as MP4 (H.264), WebM (VP9) or GIF, by the path's suffix.
 
@@ -49,6 +55,7 @@ def write_video(
         path: Where to write; the suffix is one of `Video.suffixes`.
         provenance: How it was made; "" and None are not written.
         quality: 1..100; of no effect on a GIF.
+        progress: Called after each frame with the number of written frames and of all frames.
 
     Returns:
         Whether the file holds the provenance.
@@ -69,9 +76,9 @@ def write_video(
     with atomic_write(path) as temporary:
         try:
             if suffix == ".gif":
-                write_gif(video, temporary, provenance)
+                write_gif(video, temporary, provenance, progress or _ignore)
             else:
-                _encode(video, temporary, provenance, quality)
+                _encode(video, temporary, provenance, quality, progress or _ignore)
         except (av.error.FFmpegError, ValueError, OverflowError, struct.error) as error:
             if isinstance(error, OSError) and error.errno in (*DISK_FULL, *UNWRITABLE):
                 raise
@@ -84,7 +91,13 @@ def write_video(
     return provenance is not None
 
 
-def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> None:
+def _ignore(step: int, total: int, /, **more: object) -> None:
+    """The progress that nobody wants to know."""
+
+
+def _encode(
+    video: Video, path: Path, provenance: str | None, quality: int, progress: Progress
+) -> None:
     """Writes MP4 or WebM, in the colours of BT.709 and marked as such."""
     import av
     import numpy as np
@@ -121,6 +134,7 @@ def _encode(video: Video, path: Path, provenance: str | None, quality: int) -> N
             )
             frame.pts, frame.time_base = number, 1 / rate
             file.mux(stream.encode(frame))
+            progress(number + 1, len(video))
         file.mux(stream.encode(None))
         if sound is not None:
             sound.finish()

@@ -101,8 +101,11 @@ def test_frames_are_made_while_the_film_is_saved_and_once(film: Path, tmp_path: 
     names = [event.node for event in happened if isinstance(event, events.NodeStarted)]
     finished = [event.node for event in happened if isinstance(event, events.NodeFinished)]
     assert names == finished and len(names) == 5
-    steps = [event.step for event in happened if isinstance(event, events.Stepped)]
-    assert steps == list(range(1, COUNT + 1))
+    for name in ("tinted", "save_video"):  # the one that makes frames, the one that waits for them
+        told = [e for e in happened if isinstance(e, events.Stepped) and e.node == name]
+        assert [(event.step, event.total) for event in told] == [
+            (number, COUNT) for number in range(1, COUNT + 1)
+        ]
 
 
 def test_a_changed_part_of_a_film_makes_only_the_chunks_of_that_part_again(
@@ -276,3 +279,33 @@ def test_two_films_side_by_side_are_read_frame_by_frame(film: Path, tmp_path: Pa
     node = saved(Mean(one=frames, other=tinted(film)), tmp_path / "a.mp4")
     run(node, Session(store=None))
     assert len(calls) == COUNT and len(read_video(tmp_path / "a.mp4")) == COUNT
+
+
+@pytest.mark.torch
+def test_a_model_works_on_the_frames_of_a_film_and_they_are_remembered_by_chunks(
+    tmp_path: Path,
+) -> None:
+    from sdgraph.nodes import Image2Image
+
+    path = tmp_path / "film.mp4"
+    still = np.zeros((18, 64, 64, 3), np.uint8) + np.arange(18, dtype=np.uint8)[:, None, None, None]
+    write_video(Video(still, 25), path, quality=100)
+    fields: dict[str, Any] = {"prompt": "a red star", "steps": 2, "strength": 0.5, "seed": 3}
+    frames = Image2Image(image=Frames(video=LoadVideo(path=path)), **fields)
+    store = Store(folder=tmp_path / "store")
+    happened: list[Any] = []
+    first = Session(device="cpu", store=store)
+    run(saved(frames, tmp_path / "a.gif"), first, on_event=happened.append)
+    assert _stepped(happened) == {"image2_image", "save_video"}
+    picture = load_video(path)[17]
+    alone = run(Image2Image(image=picture, **fields), Session(device="cpu", store=None))
+    happened.clear()
+    again = Session(device="cpu", store=Store(folder=tmp_path / "store"))
+    film = run(VideoFromFrames(frames=frames), again, on_event=happened.append)
+    assert film[17] == alone and len(film) == 18
+    assert not _stepped(happened)
+
+
+def _stepped(happened: list[Any]) -> set[str]:
+    """The nodes that reported steps."""
+    return {event.node for event in happened if isinstance(event, events.Stepped)}
