@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from sdgraph.progress import Progress
 from sdgraph.values import Video
 
 from .metadata import pillow_metadata
@@ -15,8 +15,11 @@ from .metadata import pillow_metadata
 if TYPE_CHECKING:
     import PIL.Image
 
+FrameProgress: TypeAlias = Callable[[int, int], object]
+"""Called after each frame with the number of written frames and of all frames."""
 
-def write_gif(video: Video, path: Path, provenance: str | None, progress: Progress) -> None:
+
+def write_gif(video: Video, path: Path, provenance: str | None, progress: FrameProgress) -> None:
     """Writes a GIF that loops forever; of each frame it stores the part that changed.
 
     Pillow itself would keep all frames in memory until the last one is added.

@@ -13,11 +13,10 @@ from sdgraph.files import (
     atomic_write,
     raise_media_error,
 )
-from sdgraph.progress import Progress
 from sdgraph.values import Video
 
 from .edit_check import fill_in_hash_of_file, reserve_hash
-from .gifs import write_gif
+from .gifs import FrameProgress, write_gif
 from .metadata import to_comment
 from .sidecar import write_sidecar
 from .sound_writer import SoundWriter
@@ -43,7 +42,7 @@ def write_video(
     *,
     provenance: str | None = None,
     quality: int = 95,
-    progress: Progress | None = None,
+    progress: FrameProgress | None = None,
 ) -> bool:
     """Writes a video as MP4 (H.264), WebM (VP9) or GIF, by the path's suffix.
 
@@ -91,12 +90,12 @@ def write_video(
     return provenance is not None
 
 
-def _ignore(step: int, total: int, /, **more: object) -> None:
+def _ignore(number: int, frames: int, /) -> None:
     """The progress that nobody wants to know."""
 
 
 def _encode(
-    video: Video, path: Path, provenance: str | None, quality: int, progress: Progress
+    video: Video, path: Path, provenance: str | None, quality: int, progress: FrameProgress
 ) -> None:
     """Writes MP4 or WebM, in the colours of BT.709 and marked as such."""
     import av
