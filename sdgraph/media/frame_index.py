@@ -75,7 +75,7 @@ def decode_frames(
             packet_times.append(float(packet.dts * packet.time_base))
         try:
             frames = packet.decode()
-        except av.error.InvalidDataError as error:
+        except av.error.FFmpegError as error:
             raise ValueError(f"frame {number} cannot be decoded: {error.strerror}") from error
         for frame in frames:
             if frame.is_corrupt:

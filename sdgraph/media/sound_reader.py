@@ -67,7 +67,8 @@ def read_sound(path: Path, part: SoundPart) -> tuple[Samples | ArrayStream, int]
         if not container.streams.audio:
             return None
         context = container.streams.audio[0].codec_context
-        if context.sample_rate <= 0:
+        # Sound of a codec that nothing here decodes has no context.
+        if context is None or context.sample_rate <= 0:
             return None
         rate = context.sample_rate if context.sample_rate in _RATES else _USUAL_RATE
         channels = min(2, max(1, context.channels))
@@ -159,7 +160,7 @@ def _decode(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
             raise ValueError(f"its sound is cut short after {seconds:.1f} s")
         try:
             frames = packet.decode()
-        except av.error.InvalidDataError as error:
+        except av.error.FFmpegError as error:
             raise ValueError(f"its sound cannot be decoded after {seconds:.1f} s") from error
         for frame in frames:
             seconds = float(frame.time or seconds)

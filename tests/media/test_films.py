@@ -90,6 +90,24 @@ def test_a_silent_film_has_no_sound(tmp_path: Path) -> None:
     assert not load_video(tmp_path / "film.mp4").has_sound
 
 
+def test_damaged_sound_is_told_with_its_time(folder: Path, tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "film.mp4"
+    path.write_bytes((folder / "film.mp4").read_bytes())
+    with av.open(str(path)) as file:
+        packets = [packet for packet in file.demux(audio=0) if packet.size]
+        places = [(packet.pos or 0, packet.size) for packet in packets[40:60]]
+    data = bytearray(path.read_bytes())
+    for begin, size in places:
+        data[begin : begin + size] = b"\xff" * size
+    path.write_bytes(data)
+    film = load_video(path)
+    assert np.array_equal(film.frames, load_video(folder / "film.mp4").frames)
+    with pytest.raises(MediaError, match=r"its sound cannot be decoded after 0\.\d s"):
+        film.sound  # noqa: B018
+
+
 def test_a_damaged_frame_in_the_middle_is_named_and_those_before_it_are_read(
     tmp_path: Path,
 ) -> None:
