@@ -253,9 +253,10 @@ class Results:
         return not self.alterations and not self._inputs_changed
 
     def _content_hash(self, node: Node[Any]) -> str:
-        if node not in self._content_hashes:
-            self._content_hashes[node] = content_of(self.values[node])
-        return self._content_hashes[node]
+        content = self._content_hashes.get(node)
+        if content is None:
+            content = self._content_hashes[node] = content_of(self.values[node])
+        return content
 
     def _report_warnings(self) -> None:
         for warning in self.store.take_warnings() if self.store is not None else ():

@@ -59,7 +59,7 @@ def look_up(
     new_aliases = aliases if not known_results else {}
     missing = _find_by_lineage(results, graph, store, aliases)
     for node in graph.nodes:
-        if node not in missing or node not in contexts:
+        if (node.wires and not results) or node not in missing or node not in contexts:
             continue
         read = [results[child] for _, child in node.wires if child in results]
         if len(read) < len(node.wires):
@@ -96,5 +96,5 @@ def _find_by_lineage(
             results[node] = result
         else:
             missing.add(node)
-            waiting.extend(child for _, child in node.wires)
+            waiting += [child for _, child in node.wires]
     return missing
