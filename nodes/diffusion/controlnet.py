@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -46,7 +46,12 @@ from sdgraph.values import Checkpoint, ControlMap, Image, Part
 
 from .families import CONTROLNET, Config, Purpose, Task, family_of
 from .inpaint import paste_masked, refuse_unusable_mask
+from .node_batches import PictureCall
 from .reference_images import ReferenceGuided
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["ControlNet"]
 
@@ -63,6 +68,7 @@ class ControlNet(ReferenceGuided[Image]):
     repainted.
     """
 
+    batch_fields = frozenset({"control", "image", "mask", "prompt", "negative_prompt", "seed"})
     purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-image", "inpainting")
     wire_advice: ClassVar[Mapping[str, tuple[type, str]]] = {
         "control": (
@@ -269,6 +275,15 @@ class ControlNet(ReferenceGuided[Image]):
         models: Models,
         progress: Progress,
     ) -> Image:
+        pictures = {"control": control, "image": image, "mask": mask, "reference": reference}
+        call = self.picture_call({**pictures, "checkpoint": checkpoint})
+        pipe = self.pipeline(models, checkpoint)
+        prompts: Any = {"prompt": prompt, "negative_prompt": negative_prompt}
+        return call.finish(self.generate(pipe, models, progress, **prompts, **call.arguments))
+
+    def picture_call(self, arguments: Mapping[str, Any]) -> PictureCall:
+        control, image, mask = (arguments[name] for name in ("control", "image", "mask"))
+        checkpoint = arguments["checkpoint"]
         maps = control if isinstance(control, tuple) else (control,) if control else ()
         size = _common_size(maps, image)
         region = CropRegion((0, 0, *size), size)
@@ -276,20 +291,25 @@ class ControlNet(ReferenceGuided[Image]):
             refuse_unusable_mask(image, mask)
             region = CropRegion.around_mask(mask, self.padding_mask_crop, checkpoint, self.family)
         padding = Padding.of(region.working_size, self._multiple(checkpoint))
-        pixels = self.generate(
-            self._assemble(models, checkpoint),
-            models,
-            progress,
-            prompt=prompt,
-            negative_prompt=negative_prompt,
+        call = {
             **self._pictures(region, padding, maps, image, mask),
             **self._conditioning(),
-            **self.reference_call(reference),
-        )
-        painted = padding.cut(pixels)
-        if image is None or mask is None:
-            return Image(painted)
-        return paste_masked(image, region.paste(image, painted), mask)
+            **self.reference_call(arguments["reference"]),
+        }
+
+        def finish(pixels: npt.NDArray[np.uint8]) -> Image:
+            painted = padding.cut(pixels)
+            if image is None or mask is None:
+                return Image(painted)
+            return paste_masked(image, region.paste(image, painted), mask)
+
+        return PictureCall(call, finish)
+
+    def can_batch(self) -> bool:
+        """Whether it has one ControlNet, of Stable Diffusion or SDXL, which reads one map."""
+        if not super().can_batch() or len(self._maps()) != 1:
+            return False
+        return not self._has_map_adapters() and self.pipeline_class() == super().pipeline_class()
 
     def _reads_maps_itself(self) -> bool:
         """Whether its checkpoint takes control maps without a ControlNet."""
@@ -311,7 +331,7 @@ class ControlNet(ReferenceGuided[Image]):
         arguments = map_adapter_arguments if self._has_map_adapters() else conditioning_arguments
         return arguments(self.controls(), self.family)
 
-    def _assemble(self, models: Models, checkpoint: Checkpoint) -> Any:
+    def pipeline(self, models: Models, checkpoint: Checkpoint) -> Any:
         """The pipeline with the ControlNets as it takes them."""
         controls, family = self.controls(), self.family
         if self._reads_maps_itself():

@@ -254,6 +254,10 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
             self.family, self.task(), checkpoint, components, class_name=self.pipeline_class()
         )
 
+    def pipeline(self, models: Models, checkpoint: Checkpoint) -> Any:
+        """The pipeline with all components that the node's calls need, as `assemble` makes it."""
+        return self.assemble(models, checkpoint)
+
     @contextmanager
     def prepare(self, pipe: Any, models: Models) -> Iterator[None]:
         """Applies adapters, settings and offloading to a pipeline, and undoes them afterwards."""

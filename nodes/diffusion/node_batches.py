@@ -71,7 +71,7 @@ class BatchedNode(Protocol):
     def control_configs(self) -> Sequence[Config]: ...
     def task(self) -> Task: ...
     def guidance_arguments(self) -> dict[str, Any]: ...
-    def assemble(self, models: Models, checkpoint: Checkpoint, **more: Any) -> Any: ...
+    def pipeline(self, models: Models, checkpoint: Checkpoint) -> Any: ...
     def prepare(self, pipe: Any, models: Models) -> AbstractContextManager[None]: ...
     def picture_call(self, arguments: Mapping[str, Any]) -> PictureCall: ...
     def embed_prompts(
@@ -133,7 +133,7 @@ def run_batch(
 ) -> list[Image]:
     """The pictures of several nodes, as `Node.run_batch` says."""
     first, checkpoint = nodes[0], arguments[0]["checkpoint"]
-    pipe = first.assemble(models[0], checkpoint)
+    pipe = first.pipeline(models[0], checkpoint)
     calls: list[dict[str, Any]] = []
     made = [node.picture_call(values) for node, values in zip(nodes, arguments, strict=True)]
     with quiet_libraries(), first.prepare(pipe, models[0]):
@@ -145,7 +145,7 @@ def run_batch(
     pictures_made: dict[int, Image] = {}
     groups = _groups_of_shapes(calls)
     for number, group in enumerate(groups):
-        pipe = first.assemble(models[0], checkpoint)  # a scheduler makes one series of steps
+        pipe = first.pipeline(models[0], checkpoint)  # a scheduler makes one series of steps
         joined = join_calls([calls[index] for index in group])
         seeds = [nodes[index].seed for index in group]
         report = _part_of(progress, number, len(groups))

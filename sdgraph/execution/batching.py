@@ -17,7 +17,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from sdgraph.graph import Node
+from sdgraph.graph import Node, parts_of
 from sdgraph.memory import MemoryLimits
 from sdgraph.values import content_of
 
@@ -88,7 +88,8 @@ def _batch_key(
         (name, tuple(wires[name]) if name in wires else content_of(getattr(node, name)))
         for name in others
     )
-    return type(node), *shared
+    parts = parts_of(node)  # a field in which they may differ may decide on components
+    return type(node), tuple([(name, parts[name]) for name in sorted(parts)]), *shared
 
 
 def batch_levels(inputs: Sequence[Sequence[int]], can_batch: Sequence[bool]) -> list[int]:

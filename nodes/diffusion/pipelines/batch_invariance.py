@@ -15,7 +15,7 @@ for as many pictures at once as give the same bits:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -103,7 +103,17 @@ def _split(compute: Callable[[Any], Any], rows: Any, pictures: int, part: int) -
         compute(_join_passes(each)).unflatten(0, (-1, each.shape[1]))
         for each in by_picture.split(part, dim=1)
     ]
-    return torch.cat(results, dim=1).flatten(0, 1)
+    passes, _, *shape = results[0].shape
+    # Not by `cat`, which would lay out channels-last results in another way.
+    joined = _empty_rows(results[0], passes * pictures, shape)
+    torch.cat(results, dim=1, out=joined.unflatten(0, (passes, pictures)))
+    return joined
+
+
+def _empty_rows(like: Any, count: int, shape: Sequence[int]) -> Any:
+    """A tensor of some rows, each laid out in memory as in one of passes × pictures rows."""
+    strides = (math.prod(shape), *like.stride()[2:])
+    return like.new_empty_strided((count, *shape), strides)
 
 
 def _join_passes(rows: Any) -> Any:
@@ -114,8 +124,7 @@ def _join_passes(rows: Any) -> Any:
     passes, pictures, *shape = rows.shape
     if passes == 1:
         return rows[0]
-    strides = (math.prod(shape), *rows.stride()[2:])
-    joined = rows.new_empty_strided((passes * pictures, *shape), strides)
+    joined = _empty_rows(rows, passes * pictures, shape)
     joined.unflatten(0, (passes, pictures)).copy_(rows)
     return joined
 

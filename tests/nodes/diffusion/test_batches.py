@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sdgraph import Checkpoint, Graph, Session, events
-from sdgraph.nodes import Image2Image, Inpaint, Save, Text2Image, Turbo
+from sdgraph.nodes import Canny, ControlNet, Image2Image, Inpaint, Save, Text2Image, Turbo
 from sdgraph.provenance import read_record
 from sdgraph.values import Image
 from tests.support.photos import photo, spot
@@ -142,3 +142,33 @@ def test_other_bits_are_asked_for_and_recorded(tmp_path: Path) -> None:
         record = read_record(path)
         (chosen,) = record.chosen.values()
         assert chosen["batch"] == 2
+
+
+@pytest.mark.parametrize("task", ["controlnet", "controlnet-image", "controlnet-inpaint"])
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_control_maps(task: str, guidance: float) -> None:
+    start: dict[str, Any] = (
+        {} if task == "controlnet" else {"image": photo(64, 64), "strength": 0.8}
+    )
+    if task == "controlnet-inpaint":
+        start["mask"] = spot(64, 64)
+    nodes = [
+        ControlNet(
+            prompt=STAR,
+            control=Canny(image=photo(64, 64, name)),
+            steps=3,
+            guidance=guidance,
+            end=0.6,
+            seed=seed,
+            **start,
+        )
+        for name in ("cat", "coffee")
+        for seed in range(2)
+    ]
+    assert_equal_in_batches(nodes, 4)
+
+
+def test_several_control_maps_are_followed_one_picture_after_another() -> None:
+    maps = [Canny(image=photo(64, 64)), Canny(image=photo(64, 64, "cat"))]
+    nodes = [ControlNet(prompt=STAR, control=maps, steps=1, seed=seed) for seed in range(2)]
+    assert generate(nodes, None)[1] == []
