@@ -19,6 +19,7 @@ from sdgraph.nodes.diffusion.pipelines.video_conditions import (
     masks_of,
     pictures_of,
     refuse_other_shapes,
+    with_sound_of,
 )
 from sdgraph.nodes.image.known_size import known_size, size_problems
 from sdgraph.values import Checkpoint, Image, Video
@@ -166,7 +167,7 @@ class AnimateCharacter(VideoDiffusion):
             height=size[1],
             **call,
         )
-        return Video(made.frames, self.fps or pose.fps)
+        return with_sound_of(pose, made, self.fps or pose.fps)
 
 
 def _too_short(pose: Video) -> Problem:

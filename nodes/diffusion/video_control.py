@@ -19,6 +19,7 @@ from sdgraph.nodes.diffusion.pipelines.video_conditions import (
     paint_frames,
     pictures_of,
     refuse_other_shapes,
+    with_sound_of,
 )
 from sdgraph.nodes.image.known_size import known_size, size_problems
 from sdgraph.values import Checkpoint, Image, Video
@@ -221,7 +222,7 @@ class VideoControl(VideoOfAnyLength):
             height=size[1],
             **call,
         )
-        return Video(made.frames, rate, made.sound, made.sound_rate)
+        return made if source is None else with_sound_of(source, made, rate)
 
     def _conditions(
         self,

@@ -13,6 +13,7 @@ from sdgraph.nodes.diffusion.pipelines.video_conditions import (
     fitting_size,
     frame_counts,
     pictures_of,
+    with_sound_of,
 )
 from sdgraph.nodes.image.known_size import known_size
 from sdgraph.values import Checkpoint, Video
@@ -99,4 +100,4 @@ class Video2Video(VideoDiffusion):
             **self.settings.video_arguments(frames, self.strength),
             **({rate_argument: rate} if rate_argument else {}),
         )
-        return Video(made.frames, rate)
+        return with_sound_of(video, made, rate)

@@ -79,6 +79,21 @@ def refuse_other_shapes(videos: Mapping[str, Video | Mask | None], *, sizes: boo
             raise InvalidValueError(Problem(name, found, "videos of one length", fix))
 
 
+def with_sound_of(source: Video, made: Video, fps: float) -> Video:
+    """A video that was made of another one, with its sound: its own, or as much of the source's.
+
+    Args:
+        source: The video that it was made of, whose sound begins with the first frame.
+        made: What was made of it, with as many frames, or fewer.
+        fps: The frames per second of the result; at another rate than the source's it is silent.
+    """
+    if made.has_sound or not source.has_sound or fps != source.fps:
+        return Video(made.frames, fps, made.sound, made.sound_rate)
+    assert source.sound is not None
+    samples = round(len(made) / fps * source.sound_rate)
+    return Video(made.frames, fps, source.sound[:samples], source.sound_rate)
+
+
 def pictures_of(video: Video, count: int, size: tuple[int, int]) -> list[PIL.Image.Image]:
     """The first frames of a video as pictures of a size.
 

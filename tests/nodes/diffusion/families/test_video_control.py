@@ -15,6 +15,7 @@ from sdgraph.events import Event, Loaded, Stepped
 from sdgraph.nodes import Canny, Frames, Image2Video, VideoControl, VideoFromFrames
 from sdgraph.nodes.diffusion.families import Task, family_of
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
+from sdgraph.nodes.diffusion.pipelines.video_conditions import with_sound_of
 from sdgraph.values import Mask, Video
 from tests.support.failing_runs import problems_of
 
@@ -289,3 +290,26 @@ def test_a_length_is_that_of_the_video_that_is_followed(
     assert node_for(folder, "control").length_field() == "control"
     assert node_for(folder, "both").length_field() == "video"
     assert node_for(folder, "reference").length_field() == "frames"
+
+
+SOUND = np.linspace(-1, 1, 6 * 8000 // 12, dtype=np.float32)[:, None]
+HEARD = Video(SCENE.frames, CLIP.fps, SOUND, 8000)
+
+
+def test_what_is_made_of_a_video_has_its_sound_as_long_as_it_is() -> None:
+    made = Video(HEARD.frames[:5], 3)
+    result = with_sound_of(HEARD, made, CLIP.fps)
+    assert result.sound is not None and result.sound_rate == 8000
+    assert (result.sound == SOUND[: round(5 / CLIP.fps * 8000)]).all()
+    assert not with_sound_of(HEARD, made, 2 * CLIP.fps).has_sound
+    assert not with_sound_of(SCENE, made, CLIP.fps).has_sound
+    own = Video(made.frames, 3, SOUND[:100], 4000)
+    assert with_sound_of(HEARD, own, CLIP.fps).sound_rate == 4000
+
+
+def test_a_video_that_follows_another_has_its_sound(random_folder: Callable[[str], Path]) -> None:
+    session = Session(device="cpu", store=None)
+    node = node_for(random_folder("wan-vace"), "mask", video=HEARD, steps=1)
+    made, silent = run(node, session=session), run(node.replace(video=SCENE), session=session)
+    assert made.has_sound and not silent.has_sound
+    assert (made.frames == silent.frames).all()
