@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from statistics import median
 
@@ -28,7 +29,29 @@ def rows() -> Iterator[Row]:
             f"{seconds / floor:.0f} ×",
             "< 0.5 s, no torch" if limited else "no torch",
         )
+    with tempfile.TemporaryDirectory() as folder:
+        run = ["run", chain, "--out", folder]
+        process(["-m", "sdgraph", *run])  # its results are remembered
+        for verb, limit in ((["--help"], 0.6), (["validate", chain], 1.5), (run, 2.0)):
+            yield _beside_libraries(verb, limit)
 
+
+def _beside_libraries(arguments: list[str], limit: float) -> Row:
+    """The CPU time of a command beside that of importing the libraries that it is made with."""
+    pairs = [
+        (process(["-m", "sdgraph", *arguments]).cpu, process(["-c", _LIBRARIES]).cpu)
+        for _ in range(ROUNDS)
+    ]
+    return Row(
+        f"process: sdgraph {arguments[0]}, beside the libraries",
+        f"{median(ours for ours, _ in pairs):.2f} s CPU",
+        f"python -c '{_LIBRARIES}' {median(bare for _, bare in pairs):.2f} s",
+        f"{median(ours / bare for ours, bare in pairs):.2f} ×",
+        f"≤ {limit} ×",
+    )
+
+
+_LIBRARIES = "import pydantic, yaml, typer"
 
 _IMPORTS = """
 import sys
