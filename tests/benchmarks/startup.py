@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from statistics import median
+from unittest.mock import patch
 
 from sdgraph.language import shipped_workflows
 
@@ -29,7 +31,10 @@ def rows() -> Iterator[Row]:
             f"{seconds / floor:.0f} ×",
             "< 0.5 s, no torch" if limited else "no torch",
         )
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.dict(os.environ, {"SDGRAPH_HOME": f"{folder}/home"}),
+    ):
         run = ["run", chain, "--out", folder]
         process(["-m", "sdgraph", *run])  # its results are remembered
         for verb, limit in ((["--help"], 0.6), (["validate", chain], 1.5), (run, 2.0)):
