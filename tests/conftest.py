@@ -48,10 +48,12 @@ TESTS = Path(__file__).parent
 
 SLOWEST_FILES = (
     "workflows/test_training.py",
-    "nodes/diffusion/test_meaning.py",
-    "nodes/tiny_world/test_judge.py",
+    "nodes/diffusion/test_node.py",
+    "nodes/diffusion/families/test_pipelines.py",
     "test_wheel.py",
+    "nodes/diffusion/families/test_video_pipelines.py",
     "workflows/test_shipped.py",
+    "nodes/diffusion/test_meaning.py",
     "workflows/test_smoke.py",
 )
 """The slowest files, in the order in which several processes start them; all others follow."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sdgraph.nodes.diffusion.families.control_memory import control_tensors
+from tests.support.effort import each_nth
 from tests.support.memory_peaks import empty, meta_module, peak
 from tests.support.memory_peaks import (
     use_attention_without_matrix as _without_matrix,  # noqa: F401
@@ -160,7 +161,9 @@ CASES: list[tuple[str, Callable[..., Step], dict[str, int]]] = [
 
 
 @pytest.mark.parametrize(
-    ("label", "make", "more"), CASES, ids=[f"{label}, {more}" for label, _, more in CASES]
+    ("label", "make", "more"),
+    each_nth(CASES, 3, arguments=3),
+    ids=[f"{label}, {more}" for label, _, more in CASES],
 )
 @pytest.mark.parametrize(
     ("images", "side"),

@@ -126,6 +126,7 @@ def test_the_loss_falls_on_one_batch(trainee: InpaintTrainee) -> None:
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.slow
 def test_it_learns_from_the_further_channels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -17,6 +17,7 @@ from sdgraph.nodes.diffusion.families import FAMILIES, FLUX
 from sdgraph.nodes.diffusion.pipelines.pipeline_io import to_pixels
 from sdgraph.nodes.diffusion.random_checkpoints import make_checkpoint
 from sdgraph.nodes.diffusion.tuning import step_caches
+from tests.support.effort import each_nth
 from tests.support.failing_runs import refused_before_load
 from tests.support.photos import photo
 
@@ -96,7 +97,7 @@ def pixels(result: Any) -> Any:
     return result.numpy if hasattr(result, "numpy") else result.frames
 
 
-@pytest.mark.parametrize(("name", "cache"), PAIRS)
+@pytest.mark.parametrize(("name", "cache"), each_nth(PAIRS, 2, arguments=2))
 def test_a_cache_gives_the_bits_of_diffusers(
     folders: Callable[[str], Path], session: Session, name: str, cache: str
 ) -> None:
