@@ -92,6 +92,7 @@ def test_inpainting_paints_what_is_asked_and_nothing_outside_the_mask(
     assert score_of["equal outside the mask, bit for bit"] == 1
 
 
+@pytest.mark.slow
 def test_a_controlnet_follows_edges_in_the_colours_asked_for(runner: CheckpointRunner) -> None:
     score_of = scores(from_images.controlnet_edges(runner, SCENES))
 

@@ -65,6 +65,7 @@ def test_the_loss_falls_on_one_batch_and_the_base_stays() -> None:
     assert adapter_trainee.base_hashes() == before
 
 
+@pytest.mark.slow
 def test_it_learns_from_the_reference() -> None:
     import torch
 

@@ -24,6 +24,7 @@ from sdgraph.nodes.tiny_world import (
     render_scene,
 )
 from sdgraph.values import DepthMap, Image, Mask
+from tests.support.effort import each_nth
 
 sides = st.integers(1, 4000)
 
@@ -102,7 +103,7 @@ def test_whatever_is_painted_in_the_box_the_rest_keeps_its_bits(
 SIDES = {32: "larger", 64: "as it is", 128: "smaller"}
 
 
-@pytest.mark.parametrize("side", SIDES, ids=SIDES.get)
+@pytest.mark.parametrize("side", each_nth(SIDES, 2), ids=SIDES.get)
 @pytest.mark.parametrize(
     ("expected", "background"),
     [("cyan star", "gray"), ("yellow square", "teal"), ("red cross", "black")],
@@ -131,7 +132,7 @@ def test_a_small_mask_in_a_large_picture_is_painted_at_the_checkpoints_own_size(
     assert judge_picture(np.asarray(cell), parse_caption(prompt)).all
 
 
-@pytest.mark.parametrize("side", SIDES, ids=SIDES.get)
+@pytest.mark.parametrize("side", each_nth(SIDES, 2), ids=SIDES.get)
 @pytest.mark.parametrize("kind", ["edges", "depth"])
 def test_control_maps_are_followed_around_the_mask(session: Session, side: int, kind: str) -> None:
     """The maps have another shape than the picture."""
