@@ -155,6 +155,12 @@ def fresh_toys() -> None:
     toys.gates.clear()
 
 
+@pytest.fixture
+def one_file_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each result on disk has a file of its own, as on a network drive."""
+    monkeypatch.setattr("sdgraph.store.disk.is_on_local_disk", lambda _: False)
+
+
 @pytest.fixture(scope="session")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Folders for the homes of tests; none exists before something is written to it."""

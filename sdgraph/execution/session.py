@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -177,6 +178,13 @@ class Session:
         return plan
 
     def _execute(
+        self, plan: Plan, emitter: events.EventEmitter, keep_going: bool
+    ) -> dict[Node[Any], Any]:
+        """Runs a plan; whatever happens, the results are on disk when it ends."""
+        with nullcontext() if self.store is None else self.store.batched():
+            return self._execute_and_replan(plan, emitter, keep_going)
+
+    def _execute_and_replan(
         self, plan: Plan, emitter: events.EventEmitter, keep_going: bool
     ) -> dict[Node[Any], Any]:
         """Runs a plan; if a remembered result is lost, plans the rest again."""

@@ -1,7 +1,8 @@
 """Remembered results: their keys, their serialization, and the stores in memory and on disk."""
 
 from .admission import has_cheap_content, is_worth_keeping
-from .disk import DEFAULT_BYTES, DiskStore, LostRecordError
+from .disk import DEFAULT_BYTES, DiskStore
+from .disk_result import LostRecordError
 from .keys import batch_in_key, execution_context, stage_key
 from .lookup import LookupResult, look_up
 from .store import MemoryResult, Store, StoredResult, result_key

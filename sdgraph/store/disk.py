@@ -21,23 +21,29 @@ The operations:
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sdgraph.errors import MediaError
 from sdgraph.files import atomic_write, read_text, sdgraph_home, write_only_in
 from sdgraph.formatting import format_count
+from sdgraph.values import size_of
 
 from . import serialization
 from .admission import is_worth_keeping
 from .aliases import Aliases
 from .disk_budget import DiskBudget
+from .disk_result import DiskResult, LostRecordError
 from .disk_speed import DiskSpeed
+from .file_systems import is_on_local_disk
 from .not_kept import NotKept, NotKeptNotes
+from .packed_records import MAX_BYTES as MAX_PACKED_BYTES
+from .packed_records import PackedRecords
 from .record_files import RecordFile, is_record, list_files, remove, touch, write_chunks
 from .serialization import (
     DamagedRecordError,
@@ -60,68 +66,33 @@ record says its key; the contents of pictures in keys of version 3 had another h
 """
 
 
-class LostRecordError(Exception):
-    """A record that the plan of a run reuses is gone, damaged, or made of what has changed."""
-
-
-class DiskResult(NamedTuple):
-    """A result on disk, whose value is read when it is needed."""
-
-    store: DiskStore
-    key: bytes
-    header: Header
-
-    @property
-    def content(self) -> str:
-        """The content hash of the value."""
-        return self.header.content
-
-    @property
-    def has_cheap_content(self) -> bool:
-        """Whether the content hash is known already: it is in the header."""
-        return True
-
-    @property
-    def remake_seconds(self) -> float:
-        """How long it takes to make again what is not on disk: nothing is missing."""
-        return 0.0
-
-    @property
-    def files(self) -> Mapping[str, str]:
-        """The files that the value names, each with its sha256 at that time."""
-        return self.header.files
-
-    @property
-    def seconds(self) -> float:
-        """How many seconds it took to make."""
-        return self.header.seconds
-
-    @property
-    def value(self) -> Any:
-        """The value, read and compared with its hash.
-
-        Raises LostRecordError if the record is gone or damaged.
-        """
-        return self.store.read(self.key, self.header)
-
-
 class DiskStore:
     """Results in a folder, within a budget of bytes; the least useful are removed first.
 
     Args:
         folder: The folder of the records; None is the user's own, `results` in sdgraph's folder.
         limit: The budget in bytes.
+        packs: Whether small results are packed in a database; None if the folder is on a local
+            disk, because network drives may not keep the locks of a database.
 
     Safe to share between threads and processes.
     """
 
-    def __init__(self, folder: Path | None = None, limit: int = DEFAULT_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        limit: int = DEFAULT_BYTES,
+        *,
+        packs: bool | None = None,
+    ) -> None:
         self.folder = sdgraph_home() / "results" if folder is None else Path(folder)
         self.limit = limit
         self._root = f"{self.folder}{os.sep}"  # joining a thousand paths is faster as text
         self.aliases = Aliases(self.folder)
         self.not_kept = NotKeptNotes(self.folder)
-        self._budget = DiskBudget(self.folder, limit, self.aliases)
+        packs = is_on_local_disk(self.folder) if packs is None else packs
+        self._packed = PackedRecords(self.folder, self._warn) if packs else None
+        self._budget = DiskBudget(self.folder, limit, self.aliases, self._packed)
         self.speed = DiskSpeed()
         self.warnings: deque[str] = deque()
         """The problems that have not been reported yet."""
@@ -131,6 +102,7 @@ class DiskStore:
         self._lost: set[bytes] = set()
         """Keys of useless records, which may still exist if files cannot be removed."""
         self._unwritable = False
+        self._lock = threading.RLock()
         self._keys_version: int | None = None
         """The version of the folder's keys; None if it was not read yet or there is none."""
 
@@ -143,13 +115,17 @@ class DiskStore:
         """The result that is stored under a key, or None; a damaged record is removed."""
         if self._keys_version is None:
             self._drop_older_records()
-        path = self.path_of(key)
         if key in self._lost:
+            return None
+        if self._packed is not None and (text := self._packed.get(key)) is not None:
+            header = self._packed_header(key, text)
+            return None if header is None else DiskResult(self, key, header, is_packed=True)
+        path = self.path_of(key)
+        if not os.path.exists(path):  # noqa: PTH110  most often it does not: no exception, no Path
             return None
         try:
             header = serialization.read_header(path)
-            if header.key != key.hex():
-                raise DamagedRecordError("it is the record of another result")
+            _refuse_other_key(header, key)
         except (FileNotFoundError, NotADirectoryError, NewerRecordError):
             return None
         except (OSError, DamagedRecordError) as error:
@@ -158,18 +134,50 @@ class DiskStore:
         touch(path)
         return DiskResult(self, key, header)
 
-    def read(self, key: bytes, header: Header) -> Any:
+    def _packed_header(self, key: bytes, text: str) -> Header | None:
+        """The header of a small record; a damaged one is removed."""
+        try:
+            header = serialization.header_from_text(text)
+            _refuse_other_key(header, key)
+        except NewerRecordError:
+            return None
+        except DamagedRecordError as error:
+            self._discard(self.path_of(key), error, key)
+            return None
+        return header
+
+    def read(self, key: bytes, header: Header, *, is_packed: bool = False) -> Any:
         """The value of a record whose header was read before.
 
         Raises LostRecordError if the record is gone or damaged.
         """
         path = self.path_of(key)
         try:
+            if is_packed:
+                return serialization.value_of_header(header)
             return serialization.read_value(path, header.content)
         except (OSError, DamagedRecordError, NewerRecordError, UnknownKindError) as error:
             self._lost.add(key)
-            self._discard(path, error)
+            self._discard(path, error, key if is_packed else None)
             raise LostRecordError(str(error)) from error
+
+    def key_of(self, alias: bytes) -> bytes | None:
+        """The key that an alias leads to, or None."""
+        key = None if self._packed is None else self._packed.key_of(alias)
+        return self.aliases.get(alias) if key is None else key
+
+    def add_alias(self, alias: bytes, key: bytes) -> None:
+        """Makes an alias lead to a key, if there is a record under the key."""
+        if self._packed is not None and self._packed.has(key):
+            self._packed.add_alias(alias, key)
+        elif Path(self.path_of(key)).exists():
+            self.aliases.put(alias, key)
+
+    @contextmanager
+    def batched(self) -> Iterator[None]:
+        """Within it small results are written together, at most a moment later; at its end, all."""
+        with nullcontext() if self._packed is None else self._packed.batched():
+            yield
 
     def is_worth_writing(self, key: bytes, size: int, remake_seconds: float) -> bool:
         """Whether a result takes longer to make again than to keep and fetch (see `admission`).
@@ -213,7 +221,8 @@ class DiskStore:
         try:
             remake = seconds if remake_seconds is None else remake_seconds
             header = Header(content, node, seconds, files, key=key.hex(), remake_seconds=remake)
-            chunks = serialization.to_chunks(value, header)
+            text = self._packable_text(value, header)
+            chunks = serialization.to_chunks(value, header) if text is None else [text.encode()]
         except NotSerializableError as error:
             self.not_storable[node] = str(error)
             self._warn(f"results of {node} are not kept on disk: {error}")
@@ -222,8 +231,10 @@ class DiskStore:
         if self._keys_version is None:
             self._drop_older_records()
         size = sum(map(len, chunks))
-        if size > self._budget.goal or _is_newer(path):
+        if size > self._budget.goal or (text is None and _is_newer(path)):
             return False
+        if text is not None and self._packed is not None:
+            return self._pack(self._packed, key, text, header)
         began = time.perf_counter()
         try:
             # The store's own folder is not one that a workflow names. A record that a power failure
@@ -242,8 +253,30 @@ class DiskStore:
         self._budget.count_write(size)
         return True
 
+    def _packable_text(self, value: Any, header: Header) -> str | None:
+        """The text of a small record; None if it gets a file of its own."""
+        if self._packed is None or size_of(value) > MAX_PACKED_BYTES:
+            return None
+        text = serialization.to_text(value, header)
+        return None if text is None or len(text) > MAX_PACKED_BYTES else text
+
+    def _pack(self, packed: PackedRecords, key: bytes, text: str, header: Header) -> bool:
+        """Puts a small record into the database."""
+        if self._keys_version is None:
+            self._write_keys_version()
+        if not packed.put(key, text, header.remake_seconds, header.seconds):
+            return False
+        self._lost.discard(key)
+        self._budget.count_write(len(text))
+        return True
+
     def _drop_older_records(self) -> None:
         """Removes all records, with a warning, if their keys are of an older version."""
+        with self._lock:
+            if self._keys_version is None:
+                self._read_keys_version()
+
+    def _read_keys_version(self) -> None:
         try:
             self._keys_version = int(read_text(self.folder / _KEYS, 100))
         except FileNotFoundError:
@@ -264,14 +297,20 @@ class DiskStore:
     def _write_keys_version(self) -> None:
         self._keys_version = _KEYS_VERSION
         with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)  # packed records are written later
             (self.folder / _KEYS).write_text(f"{_KEYS_VERSION}\n")
 
     def entries(self) -> Iterator[RecordFile]:
         """All records, in no particular order."""
-        return (file for file in list_files(self.folder) if is_record(file))
+        yield from filter(is_record, list_files(self.folder))
+        if self._packed is not None:
+            yield from self._packed.list()
 
     def header(self, file: RecordFile) -> Header | None:
         """The header of a record; None if it cannot be read or is of a newer version."""
+        if file.packed_key and self._packed is not None:
+            text = self._packed.get(file.packed_key)
+            return None if text is None else self._packed_header(file.packed_key, text)
         return serialization.header_or_none(file.path)
 
     def prune(self, limit: int | None = None, older: float | None = None) -> tuple[int, int]:
@@ -285,7 +324,7 @@ class DiskStore:
         """Removes every record; returns how many, and their bytes."""
         return self.prune(limit=-1)
 
-    def _discard(self, path: str, error: Exception) -> None:
+    def _discard(self, path: str, error: Exception, packed_key: bytes | None = None) -> None:
         """Removes a damaged record and adds a warning."""
         name = Path(path).name
         if isinstance(error, FileNotFoundError):
@@ -295,7 +334,10 @@ class DiskStore:
             self._warn(f"remembered results in {self.folder} cannot be read: {reason}")
         else:
             if isinstance(error, DamagedRecordError):
-                remove(path)
+                if packed_key is not None and self._packed is not None:
+                    self._packed.remove([packed_key])
+                else:
+                    remove(path)
             state = "of no use" if isinstance(error, UnknownKindError) else "damaged"
             self._warn(f"a remembered result is {state} ({name}): {error}; it is made again")
 
@@ -304,6 +346,11 @@ class DiskStore:
         if text not in self._reported:
             self._reported.add(text)
             self.warnings.append(text)
+
+
+def _refuse_other_key(header: Header, key: bytes) -> None:
+    if header.key != key.hex():
+        raise DamagedRecordError("it is the record of another result")
 
 
 def _is_newer(path: str) -> bool:

@@ -7,18 +7,25 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 _FILE_NAME = re.compile(r"([0-9a-f]{32}|\.sdgraph-(?:[0-9a-f]{16}){1,2})\.safetensors")
 
 
+Key: TypeAlias = bytes  # `bytes` is a field's name below
+
+
 class RecordFile(NamedTuple):
-    """A file of the store, from the listing of its folder."""
+    """A file of the store, from the listing of its folder, or a packed record."""
 
     path: str
     bytes: int
     used: float
     """When it was last used, in seconds since 1970."""
+    packed_key: Key = b""
+    """The key of a packed record, which has no file of its own (see `packed_records`)."""
+    remake_seconds: float | None = None
+    """How long it takes to make again, if that is known without reading it."""
 
 
 def list_files(folder: Path) -> Iterator[RecordFile]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,6 +45,7 @@ _MAX_INLINE_BYTES = 4096
 """Longer bytes become a tensor, so that no plan reads them."""
 _SAMPLE_BYTES = 2**16
 _SAFETENSORS_DTYPES = {numpy: name for name, numpy in NUMPY_DTYPES.items()}
+_dump_json = json.JSONEncoder(separators=(",", ":")).encode
 _parse_json = json.JSONDecoder().raw_decode
 """Takes half the time of `json.loads`, which also looks for encodings and for extra data."""
 
@@ -82,6 +83,49 @@ class Header(NamedTuple):
     """The key that it is stored under, as hexadecimal digits: its file must have no other name."""
     remake_seconds: float = 0.0
     """How long it takes to make again: those seconds, and those of results that are not kept."""
+
+
+def to_text(value: object, header: Header) -> str | None:
+    """The record of a value without arrays as text; None if the value has arrays.
+
+    Raises:
+        NotSerializableError: A value of this kind cannot be stored.
+    """
+    arrays: Arrays = {}
+    plain = to_plain(value, arrays)
+    if arrays:
+        return None
+    content, node, seconds, files, _, key, remake_seconds = header
+    return _dump_json([VERSION, key, content, node, seconds, remake_seconds, dict(files), plain])
+
+
+def header_from_text(text: str) -> Header:
+    """The header in a record that `to_text` made.
+
+    Raises:
+        DamagedRecordError: It cannot be read.
+        NewerRecordError: It is of a newer version.
+    """
+    try:
+        record, _ = _parse_json(text)
+        version, key, content, node, seconds, remake_seconds, files, plain = record
+        if version > VERSION:
+            raise NewerRecordError(f"version {version}, and this is {VERSION}")
+        if version < VERSION:
+            raise ValueError(f"of the old version {version}")
+        return Header(content, node, float(seconds), files, plain, key, float(remake_seconds))
+    except (ValueError, TypeError, IndexError, RecursionError) as error:
+        raise DamagedRecordError(f"it cannot be read ({error})") from error
+
+
+def value_of_header(header: Header) -> Any:
+    """The value of a record without arrays.
+
+    Raises:
+        DamagedRecordError: The value does not have the content that the header names.
+        UnknownKindError: The value is of a kind that no imported module defines.
+    """
+    return _checked_value(header, dict)
 
 
 def to_bytes(value: object, header: Header) -> bytes:
@@ -163,12 +207,20 @@ def read_value(path: str | Path, content: str) -> Any:
         file.seek(begin)
         data = file.read()
     header = _header_of(record)
-    try:
-        arrays = {
+
+    def arrays() -> Arrays:
+        return {
             name: _array(data, tensors[name], dtype, tuple(shape))
             for name, (dtype, *shape) in record["arrays"].items()
         }
-        value = from_plain(header.value, arrays)
+
+    return _checked_value(header._replace(content=content), arrays)
+
+
+def _checked_value(header: Header, arrays: Callable[[], Arrays]) -> Any:
+    """The value that a header describes, if it has the content that the header names."""
+    try:
+        value = from_plain(header.value, arrays())
         actual = content_of(value)
     except UnknownKindError:
         raise
@@ -176,7 +228,7 @@ def read_value(path: str | Path, content: str) -> Any:
         raise DamagedRecordError(
             f"its value cannot be read ({type(error).__name__}: {error})"
         ) from error
-    if actual != content:
+    if actual != header.content:
         raise DamagedRecordError("its value is not the one that was kept (its checksum differs)")
     return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
@@ -20,7 +21,8 @@ from sdgraph.values import Checkpoint, content_of, size_of
 
 from .admission import has_cheap_content
 from .disk import DEFAULT_BYTES as DEFAULT_DISK_BYTES
-from .disk import DiskResult, DiskStore
+from .disk import DiskStore
+from .disk_result import DiskResult
 
 DEFAULT_BYTES = 512 * 2**20
 
@@ -185,7 +187,7 @@ class Store:
         """The result under an alias or under the key that it leads to, or None."""
         key = self._aliases.get(alias)
         if key is None and self.on_disk is not None:
-            key = self.on_disk.aliases.get(alias)
+            key = self.on_disk.key_of(alias)
         # A result whose inputs are large is stored under its alias.
         return self.get(alias if key is None else key)
 
@@ -206,8 +208,17 @@ class Store:
         if self.on_disk is None:
             return
         is_held = held is not None and held.remake_seconds > 0
-        if not is_held and Path(self.on_disk.path_of(key)).exists():
-            self.on_disk.aliases.put(alias, key)
+        if not is_held:
+            self.on_disk.add_alias(alias, key)
+
+    @contextmanager
+    def batched(self) -> Iterator[None]:
+        """Within it small results are written to the disk together, at most a moment later.
+
+        When it ends, all are written, also after an exception.
+        """
+        with nullcontext() if self.on_disk is None else self.on_disk.batched():
+            yield
 
     def read(self, result: StoredResult) -> Any:
         """The value of a result, which then stays in memory.

@@ -87,6 +87,7 @@ def test_without_links_a_result_of_large_inputs_is_found_before_they_are_made(
     assert run(make_store(tmp_path), edges())[0] == []
 
 
+@pytest.mark.usefixtures("one_file_each")
 def test_an_alias_on_disk_leads_to_nothing_that_is_only_in_memory_or_nowhere(
     tmp_path: Path,
 ) -> None:

@@ -110,6 +110,7 @@ def record(folder: Path, content: str) -> Path:
     return Path(path)
 
 
+@pytest.mark.usefixtures("one_file_each")
 @pytest.mark.parametrize("damage", ["flipped", "gone"])
 def test_a_lost_result_is_computed_again_and_reported(
     folder: Path, damage: str, tmp_path: Path
@@ -138,6 +139,7 @@ def test_a_lost_result_is_computed_again_and_reported(
     assert run_noting(new_session(folder), save)[0] == ["Write"]
 
 
+@pytest.mark.usefixtures("one_file_each")
 def test_a_result_that_is_lost_with_all_it_reads_is_made_from_the_start(folder: Path) -> None:
     run_noting(new_session(folder), add(4))
     session = new_session(folder)

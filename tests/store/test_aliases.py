@@ -71,6 +71,7 @@ def test_where_a_folder_takes_no_links_nothing_happens(tmp_path: Path) -> None:
     assert aliases.get(ALIAS) is None
 
 
+@pytest.mark.usefixtures("one_file_each")
 def test_aliases_go_with_what_they_lead_to_and_when_they_are_old(tmp_path: Path) -> None:
     store = DiskStore(tmp_path)
     store.put(KEY, 1, "int:1", node="Number", seconds=0.0, files={})

@@ -82,6 +82,7 @@ def test_a_damaged_record_is_removed_and_reported(tmp_path: Path, damage: str) -
     assert result is not None and result.value == noise(1)
 
 
+@pytest.mark.usefixtures("one_file_each")
 def test_a_newer_record_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serialization, "VERSION", serialization.VERSION + 1)
     path = put_value(DiskStore(tmp_path), 1, "new")
@@ -93,6 +94,7 @@ def test_a_newer_record_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monkey
     assert path.read_bytes() == data and not store.warnings
 
 
+@pytest.mark.usefixtures("one_file_each")
 def test_a_record_under_the_name_of_another_is_refused_and_removed(tmp_path: Path) -> None:
     path = put_value(DiskStore(tmp_path), 1, "one")
     other = put_value(DiskStore(tmp_path), 2, "two")

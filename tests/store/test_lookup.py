@@ -66,6 +66,7 @@ def forget(folder: Path, *types: str) -> None:
             Path(entry.path).unlink()
 
 
+@pytest.mark.usefixtures("one_file_each")
 def test_of_a_remembered_target_nothing_that_it_reads_is_looked_at(
     folder: Path, headers_read: list[Header]
 ) -> None:
@@ -76,6 +77,7 @@ def test_of_a_remembered_target_nothing_that_it_reads_is_looked_at(
     assert len(headers_read) == 4
 
 
+@pytest.mark.usefixtures("one_file_each")
 def test_a_target_is_found_when_all_that_it_reads_is_forgotten(folder: Path) -> None:
     end = toys.Halve(a=chain(4))
     ran(folder, end)
@@ -85,6 +87,7 @@ def test_a_target_is_found_when_all_that_it_reads_is_forgotten(folder: Path) -> 
     assert ran(folder, end) == ["Number", *["Add"] * 9, "Halve"]
 
 
+@pytest.mark.usefixtures("one_file_each")
 def test_what_was_found_by_content_is_found_by_lineage_from_then_on(
     folder: Path, headers_read: list[Header]
 ) -> None:
@@ -147,6 +150,7 @@ def test_what_always_runs_does_so_below_what_is_remembered(folder: Path, tmp_pat
     assert toys.ran == ["Number"]
 
 
+@pytest.mark.usefixtures("one_file_each")
 @pytest.mark.parametrize("lost", [False, True], ids=["planned once", "planned anew"])
 def test_what_was_made_of_something_altered_is_not_found_by_its_lineage(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path, lost: bool
