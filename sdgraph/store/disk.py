@@ -1,11 +1,12 @@
-"""Results on disk, each in a file, in a folder that several processes may share.
+"""Results on disk: large ones in a file each, small ones in a database; processes may share them.
 
 The operations:
 
 1. Write (`DiskStore.put`): a result becomes a record (see `serialization`), which is written to a
    hidden file, `AB/.sdgraph-….safetensors`, and renamed to `AB/KEY.safetensors`. So a reader finds
-   a complete record or none, and no locks are needed. Nothing is written if the value cannot be
-   stored or is above the budget, or if the record is of a newer version of sdgraph.
+   a complete record or none, and no locks are needed. Small results without arrays are packed in a
+   database (see `packed_records`), unless the folder may be on a network drive. Nothing is written
+   if the value cannot be stored or is above the budget, or if the record is of a newer version.
 2. Alias (`DiskStore.aliases`): the store adds a second name for the record, a symbolic link that
    leads the next plan to it without reading the results that it was made from.
 3. Read (`DiskStore.get`): a plan reads only the header, and sets the file's time to now, which
@@ -278,14 +279,14 @@ class DiskStore:
 
     def _read_keys_version(self) -> None:
         try:
-            self._keys_version = int(read_text(self.folder / _KEYS, 100))
+            version = int(read_text(self.folder / _KEYS, 100))
         except FileNotFoundError:
             if not self.folder.is_dir():
                 return  # written with the first record
-            self._keys_version = 1
+            version = 1
         except (OSError, ValueError):
-            self._keys_version = _KEYS_VERSION
-        if self._keys_version < _KEYS_VERSION:
+            version = _KEYS_VERSION
+        if version < _KEYS_VERSION:
             count, _ = self.clear()
             if count:
                 self._warn(
@@ -293,12 +294,14 @@ class DiskStore:
                     f"{self.folder}; what is needed is made again"
                 )
             self._write_keys_version()
+        # Only now, so that no other thread puts a result before all are removed.
+        self._keys_version = max(version, _KEYS_VERSION)
 
     def _write_keys_version(self) -> None:
-        self._keys_version = _KEYS_VERSION
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)  # packed records are written later
             (self.folder / _KEYS).write_text(f"{_KEYS_VERSION}\n")
+        self._keys_version = _KEYS_VERSION
 
     def entries(self) -> Iterator[RecordFile]:
         """All records, in no particular order."""

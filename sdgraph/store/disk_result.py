@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from .serialization import Header
 
-if TYPE_CHECKING:
-    from .disk import DiskStore
+
+class RecordReader(Protocol):
+    """Reads the values of records: a `DiskStore`."""
+
+    def read(self, key: bytes, header: Header, *, is_packed: bool) -> Any:
+        """The value of a record whose header was read before."""
 
 
 class LostRecordError(Exception):
@@ -18,7 +22,7 @@ class LostRecordError(Exception):
 class DiskResult(NamedTuple):
     """A result on disk, whose value is read when it is needed."""
 
-    store: DiskStore
+    store: RecordReader
     key: bytes
     header: Header
     is_packed: bool = False

@@ -137,7 +137,7 @@ def test_the_store_is_written_wherever_it_is(here: Path, tmp_path: Path) -> None
     store = Store(folder=tmp_path / "results")
     graph = Graph.of(toys.Text(text="a"), output_folders=permit_only(here))
     Session(device="cpu", store=store).run(graph)
-    assert list((tmp_path / "results").rglob("*.safetensors"))
+    assert store.on_disk is not None and list(store.on_disk.entries())
 
 
 def test_a_workflow_that_python_loads_is_held_to_its_folders_unless_told_otherwise(
