@@ -379,15 +379,19 @@ def test_a_sweep_of_one_plan_is_no_other_graph_for_a_single_workflow() -> None:
     assert Graph.of(*single.targets).nodes == single.nodes
 
 
-def test_with_memory_for_all_models_few_results_are_held_and_each_is_loaded_once() -> None:
+@pytest.mark.parametrize(("batch", "at_most"), [(1, 6), (4, 4 * 6)])
+def test_with_memory_for_all_models_few_results_are_held_and_each_is_loaded_once(
+    batch: int, at_most: int
+) -> None:
     sweep = build_sweep(load_workflow("chain"), make_variants({}, {"seed": range(12)}))
-    planned, held, most = Session(device="cpu", store=None).plan(sweep.graph), set[Any](), 0
+    session, held, most = Session(device="cpu", store=None, batch=batch), set[Any](), 0
+    planned = session.plan(sweep.graph)
     single = Session(device="cpu", store=None).plan(load_workflow("chain").graph())
     for step in planned.steps:
         held.add(step.node)
         most = max(most, len(held - set(sweep.graph.targets)))
         held -= set(step.releases)
-    assert most <= 6
+    assert most <= at_most
     assert len(planned.loads) == len(single.loads)
 
 
