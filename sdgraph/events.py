@@ -166,7 +166,7 @@ class Loaded(Event):
 
 @dataclass(frozen=True, slots=True)
 class Prefetched(Event):
-    """The files of a component were read into the system's file cache while a node computed.
+    """The weights of a component were read into host memory while a node computed.
 
     Args:
         component: Its name.

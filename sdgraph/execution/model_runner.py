@@ -20,13 +20,14 @@ from typing import Any
 from sdgraph import events
 from sdgraph.graph import Node
 from sdgraph.memoize import memoized_scope
-from sdgraph.memory import Replanner
+from sdgraph.memory import Component, Replanner
 from sdgraph.models import (
     ModelCache,
     Models,
     Prefetcher,
     PrefetchRequest,
     ResolvedPart,
+    Weights,
     memoized_resolutions,
 )
 from sdgraph.models.loading import devices
@@ -63,12 +64,8 @@ class ModelRunner:
         self._dtype = dtype
         self._emitter = emitter
         self._make_progress = make_progress
-        self._prefetcher = Prefetcher()
-        self._files = {
-            use.component.key: tuple(path for path, _ in use.resolved.hashed_files)
-            for step in plan.steps
-            for use in step.uses
-        }
+        self._prefetcher = Prefetcher(models.has_room_ahead)
+        self._parts = {use.component.key: use.resolved for step in plan.steps for use in step.uses}
 
     def close(self) -> None:
         """Stops reading files ahead."""
@@ -272,6 +269,7 @@ class ModelRunner:
             self._emitter.emit(events.Retried, name, reason, fallback.description)
             tried.append(fallback.description)
             if fallback.unload:
+                self._prefetcher.drop()
                 self._models.unload(report=self._report)
             failed, value = run_fallback(fallback)
             if failed is None:
@@ -342,19 +340,18 @@ class ModelRunner:
         )
 
     def _prefetch_function(self, step: Step) -> Callable[[], object] | None:
-        """A function that starts to read the files that the plan reads ahead during the step."""
+        """A function that starts to read the weights that the plan reads ahead during the step."""
         if not step.prefetch:
             return None
-        readings = [
-            PrefetchRequest(
-                self._files[component.key],
-                partial(
-                    self._emitter.emit, events.Prefetched, component.name, component.file_bytes
-                ),
-            )
-            for component in step.prefetch
-        ]
-        return partial(self._prefetcher.read, readings)
+        return partial(self._prefetcher.read, list(map(self._prefetch_request, step.prefetch)))
+
+    def _prefetch_request(self, component: Component) -> PrefetchRequest:
+        part, (_, dtype, device) = self._parts[component.key], component.key
+        return PrefetchRequest(
+            tuple(path for path, _ in part.hashed_files),
+            partial(self._emitter.emit, events.Prefetched, component.name, component.file_bytes),
+            Weights(part, dtype, device, component.bytes),
+        )
 
     def _report(self, happened: str, **details: Any) -> None:
         if happened == "loaded":

@@ -124,11 +124,11 @@ def plan_prefetch(
     limits: MemoryLimits,
     contents: MemoryContents,
 ) -> tuple[tuple[Component, ...], ...]:
-    """For each step the components whose files are read into the page cache while it computes.
+    """For each step the components whose weights are read into host memory while it computes.
 
-    While the step that loaded last computes (or the first step with components), the files of the
+    While the step that loaded last computes (or the first step with components), the weights of the
     next step that loads are read, as far as the host's free memory at its peak before that step
-    allows.
+    allows. They count as in memory beside everything that is there until then.
 
     Args:
         requirements: The steps in the order in which they run.
@@ -181,12 +181,16 @@ def _simulate_in_order(workload: Workload, policy: EvictionPolicy) -> MemoryPlan
 
 
 def _first_that_fit(loads: Sequence[Component], free: int) -> tuple[Component, ...]:
-    """The first components whose files fit into the free bytes, without those without files."""
+    """The first components that fit into the free bytes, without those without files.
+
+    Weights that are cast are larger in memory than in their files, or smaller; the file is in the
+    system's cache, which gives its memory back.
+    """
     chosen = []
     for component in loads:
-        free -= component.file_bytes
-        if free < 0:
-            break
         if component.file_bytes:
+            free -= max(component.bytes, component.file_bytes)
+            if free < 0:
+                break
             chosen.append(component)
     return tuple(chosen)

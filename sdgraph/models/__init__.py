@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .loading.devices import check_name, guess_device
     from .loading.library_output import quiet_libraries
     from .loading.loader import load_part
-    from .loading.prefetch import Prefetcher, PrefetchRequest
+    from .loading.prefetch import Prefetcher, PrefetchRequest, Weights
     from .loading.process_records import ProcessRecord
     from .loading.quantization import device_problem
     from .sources.lora_files import PEFT_CONFIG, PEFT_NAME, find_lora
@@ -55,6 +55,7 @@ __all__ = [
     "ResolvedCheckpoint",
     "ResolvedPart",
     "TensorShapes",
+    "Weights",
     "check_name",
     "device_problem",
     "fetch_checkpoint",
@@ -102,7 +103,7 @@ _EXPORTS = {
     "loading.devices": ("check_name", "guess_device"),
     "loading.library_output": ("quiet_libraries",),
     "loading.loader": ("load_part",),
-    "loading.prefetch": ("PrefetchRequest", "Prefetcher"),
+    "loading.prefetch": ("PrefetchRequest", "Prefetcher", "Weights"),
     "loading.process_records": ("ProcessRecord",),
     "loading.quantization": ("device_problem",),
     "sources.lora_files": ("PEFT_CONFIG", "PEFT_NAME", "find_lora"),

@@ -24,6 +24,7 @@ from sdgraph.models import resolve, resolve_part
 from sdgraph.nodes.diffusion.families import CONTROLNET, ModelFamily
 from sdgraph.values import Checkpoint, Lora, Part
 
+from .compile_cache import keep_compiled_code
 from .step_caches import StepCache, use_step_cache
 
 
@@ -375,6 +376,7 @@ def _compile(pipe: Any, name: str) -> Iterator[None]:
     """Wraps a component of a pipeline by `torch.compile`, and unwraps it afterwards."""
     import torch
 
+    keep_compiled_code()
     module = getattr(pipe, name)
     try:
         setattr(pipe, name, torch.compile(module))

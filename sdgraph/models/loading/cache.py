@@ -162,6 +162,14 @@ class ModelCache:
             keep_unused=self.keep_alive != 0,
         )
 
+    def has_room_ahead(self, size: int) -> bool:
+        """Whether weights of that many bytes may be read into host memory before their load.
+
+        This is asked in addition to the plan, which counts them against the budget.
+        """
+        free = self.probe("cpu")
+        return free is None or size <= free - self.reserve
+
     def contents(self, device: str, *, leased: bool = False) -> dict[Component, Placement]:
         """The components in host memory and on a device, the least recently used first.
 

@@ -29,7 +29,9 @@ from sdgraph.models.formats.scaled_weights import has_scales
 
 from . import devices, single_file_loader
 from .library_output import quiet_libraries
+from .pinned_copies import move_module
 from .quantization import is_immovable, quantization_config, refuse_device
+from .weights_ahead import State, WeightsKey, read_weights, weights_ahead
 
 Loader = Callable[[ResolvedPart, str, str], Any]
 """Loads a component in a dtype onto a device."""
@@ -140,12 +142,14 @@ def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
     if part.part.casting:
         _cast_by_layer(module, part, dtype)
     if device != "cpu" and not is_immovable(part):
-        module = module.to(device)
+        is_packed = part.quantization or part.keeps_blocks or stored_quantization(part) is not None
+        module = module.to(device) if is_packed else move_module(module, device)
     return module.requires_grad_(False)
 
 
 def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device: str) -> Any:
     """Loads a model with its class's own method, or faster with `_build_module` if that can."""
+    state = weights_ahead.take(WeightsKey.of(part.files, dtype))
     if part.tensor_prefix is not None or _has_scales(part):
         return single_file_loader.load_module(cls, part, dtype, device)
     pickled = any(path.suffix != ".safetensors" for path in part.files)
@@ -160,7 +164,7 @@ def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device:
         empty, same_names = _check_keys(cls, part, folder, packed=stored is not None)
     module = None
     if empty is not None and same_names and not part.quantization and stored is None:
-        module = _build_module(empty, part, folder, dtype)
+        module = _build_module(empty, part, folder, dtype, state)
     if module is None:
         module, info = cls.from_pretrained(
             folder,
@@ -208,28 +212,24 @@ def _check_keys(
     return empty, compared is not None and compared.same_names
 
 
-def _build_module(module: Any, part: ResolvedPart, folder: Path, dtype: str) -> Any:
+def _build_module(
+    module: Any, part: ResolvedPart, folder: Path, dtype: str, state: State | None = None
+) -> Any:
     """The module that diffusers' `from_pretrained` loads, in two thirds of its time, or None.
 
-    None if only `from_pretrained` can load it: if the weights are in several files, or if some of
-    them stay in float32.
+    None if only `from_pretrained` can load it, because some of its weights stay in float32.
 
     Args:
         module: The module without memory for its weights, whose names are those in the file.
         part: The component.
         folder: Its folder.
         dtype: The dtype that it computes in.
+        state: Its weights if they were read ahead.
     """
-    weights = part.files
-    if len(weights) != 1 or module._keep_in_fp32_modules:
+    if module._keep_in_fp32_modules:
         return None
-    from safetensors.torch import load_file
-
-    wanted = devices.torch_dtype(dtype)
-    state = load_file(weights[0])
-    for name, tensor in state.items():
-        if tensor.is_floating_point():
-            state[name] = tensor.to(wanted)
+    if state is None:
+        state = read_weights(part.files, devices.torch_dtype(dtype))
     module.load_state_dict(state, assign=True)
     module.register_to_config(_name_or_path=folder)
     return module.eval()

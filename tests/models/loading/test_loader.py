@@ -121,7 +121,8 @@ def test_weights_that_do_not_match_name_by_name_are_left_to_diffusers(
     folder = tmp_path / "vae"
     empty, same_names = _check_keys(diffusers.AutoencoderKL, resolve_part(part), folder)
     assert same_names is (change == "sharded")
-    assert not same_names or _build_module(empty, resolve_part(part), folder, "float32") is None
+    if same_names:
+        assert _build_module(empty, resolve_part(part), folder, "float32") is not None
     loaded = load_quietly(resolve_part(part), "float32", "cpu").state_dict()
     for key, value in vae.state_dict().items():
         assert torch.equal(loaded[key], value)

@@ -1,0 +1,1 @@
+"""Checks on a real card, in one script: `python -m tests.gpu`."""
