@@ -115,7 +115,7 @@ class Request:
 
     def warnings(self) -> list[Problem]:
         """The warnings of the graph, or of the first variant's; there must be no problems."""
-        from sdgraph.execution import likely_device_problems
+        from sdgraph.graph import likely_device_problems
 
         graph = self.workflow.graph(**self._first_inputs())
         others = likely_device_problems(graph)

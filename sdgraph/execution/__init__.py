@@ -1,8 +1,7 @@
 """Plans of graphs, and the sessions that run them."""
 
-from .device_checks import likely_device_problems
 from .entry_points import plan, run
 from .plan_data import Plan, Step
 from .session import Session, default_session
 
-__all__ = ["Plan", "Session", "Step", "default_session", "likely_device_problems", "plan", "run"]
+__all__ = ["Plan", "Session", "Step", "default_session", "plan", "run"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sdgraph.errors import Problem
-from sdgraph.graph import Graph, Node, has_computed_checkpoint, needs_models, parts_of
+from sdgraph.graph import Graph, Node, has_known_parts, needs_models, parts_of
 from sdgraph.memory import Action, Component, MemoryContents, MemoryLimits
 from sdgraph.models import ResolvedPart, part_warnings, resolve
 from sdgraph.store import StoredResult
@@ -220,11 +220,6 @@ class Plan:
     def uses_models(self) -> bool:
         """Whether a step computes with models, or reuses what models computed."""
         return any(needs_models(step.node) for step in self.steps)
-
-
-def has_known_parts(node: Node[Any]) -> bool:
-    """Whether a node computes with models that are known before the run."""
-    return needs_models(node) and not has_computed_checkpoint(node)
 
 
 def _checkpoints_of(node: Node[Any]) -> tuple[Checkpoint, ...]:

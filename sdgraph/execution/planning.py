@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from sdgraph.errors import InvalidValueError
-from sdgraph.graph import Graph, Node, find_frame_nodes, parts_of
+from sdgraph.graph import Graph, Node, find_frame_nodes, has_known_parts, parts_of
 from sdgraph.memory import (
     MemoryContents,
     MemoryLimits,
@@ -31,7 +31,7 @@ from sdgraph.models import resolve_part
 from sdgraph.store import LookupResult, Store, StoredResult, look_up
 
 from .batching import group_batches, with_followers, with_stages_apart, with_stages_together
-from .plan_data import ComponentUse, Plan, PlannedStage, Step, has_known_parts
+from .plan_data import ComponentUse, Plan, PlannedStage, Step
 from .stage_steps import has_separable_stages, plan_stages
 
 

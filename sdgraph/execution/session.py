@@ -18,7 +18,7 @@ from sdgraph.errors import (
     NodeFailedError,
     Problem,
 )
-from sdgraph.graph import Graph, Node, find_refused_files, needs_models
+from sdgraph.graph import Graph, Node, device_problems, find_refused_files, needs_models
 from sdgraph.memoize import memoized_scope, unmemoized
 from sdgraph.models import (
     KeptCheckpoints,
@@ -31,7 +31,6 @@ from sdgraph.models.loading import devices, process_records
 from sdgraph.store import LostRecordError, Store, StoredResult
 from sdgraph.values import Checkpoint
 
-from .device_checks import refuse_other_devices
 from .plan_data import Plan
 from .planning import make_plan
 from .thread_pool import thread_count
@@ -113,7 +112,7 @@ class Session:
         with session_scope(self._kept):
             _raise_problems(graph)
             _raise_refused_files(graph)
-            return refuse_other_devices(self._make_plan(graph, *self._device_and_dtype(graph)))
+            return _refuse_other_devices(self._make_plan(graph, *self._device_and_dtype(graph)))
 
     def run(
         self,
@@ -167,7 +166,7 @@ class Session:
         """The plan of a run, after every checkpoint that it loads has been fetched."""
         with session_scope(self._kept):
             _raise_problems(graph)
-            plan = refuse_other_devices(self._plan_on_available_device(graph, known_results))
+            plan = _refuse_other_devices(self._plan_on_available_device(graph, known_results))
             fetches = plan.fetches
         if fetches:
             with unmemoized():
@@ -261,6 +260,14 @@ def _warnings(plan: Plan) -> list[Problem]:
     planned = (use.resolved.owner for step in plan.steps for use in step.uses)
     with memoized_scope(memoized_resolutions(*planned)):
         return [*plan.checkpoint_warnings, *plan.graph.warnings()]
+
+
+def _refuse_other_devices(plan: Plan) -> Plan:
+    """A plan whose components its device can load; raises InvalidWorkflowError for others."""
+    loading = [step.node for step in plan.steps if step.uses]
+    if problems := list(device_problems(plan.graph, loading, plan.device)):
+        raise InvalidWorkflowError(problems)
+    return plan
 
 
 def _raise_problems(graph: Graph) -> None:

@@ -9,11 +9,13 @@ from .dag import (
     assign_names,
     default_targets,
     has_computed_checkpoint,
+    has_known_parts,
     name_without_variant,
     needs_models,
     parts_of,
 )
 from .definition import EXISTING
+from .device_checks import device_problems, likely_device_problems
 from .existing_files import all_target_files, existing_rule, find_refused_files
 from .frame_series import find_frame_nodes
 from .node import In, Node, Progress, SourceFile, SourceFolder, TargetFile, ancestry
@@ -67,12 +69,15 @@ __all__ = [
     "default_targets",
     "describe_kind",
     "describe_value",
+    "device_problems",
     "existing_rule",
     "find_frame_nodes",
     "find_refused_files",
     "has_computed_checkpoint",
+    "has_known_parts",
     "installed_registry",
     "library_module",
+    "likely_device_problems",
     "list_names",
     "missing_file",
     "missing_sources",

@@ -349,6 +349,11 @@ def has_computed_checkpoint(node: Node[Any]) -> bool:
     return any(child.output is Checkpoint for _, child in node.wires)
 
 
+def has_known_parts(node: Node[Any]) -> bool:
+    """Whether a node computes with models that are known before the run."""
+    return needs_models(node) and not has_computed_checkpoint(node)
+
+
 def default_targets(nodes: Iterable[Node[Any]]) -> list[Node[Any]]:
     """The nodes with an effect; where there are none, those that no other node reads."""
     every = ancestry(*nodes)

@@ -6,7 +6,7 @@ import pytest
 
 from sdgraph import Checkpoint, Graph, Session
 from sdgraph.errors import InvalidWorkflowError
-from sdgraph.execution import device_checks, likely_device_problems
+from sdgraph.graph import device_checks, likely_device_problems
 from sdgraph.models.checkpoint import part_checks
 from sdgraph.nodes import Text2Image
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sdgraph.errors import CheckpointError, InvalidWorkflowError, Problem
-from sdgraph.graph import Graph, Node, parts_of
+from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import device_problem, guess_device, resolve_part
 
-from .plan_data import Plan, has_known_parts
+from .dag import Graph, has_known_parts, parts_of
+from .node import Node
 
 
 def device_problems(graph: Graph, nodes: Iterable[Node[Any]], device: str) -> Iterator[Problem]:
@@ -39,11 +39,3 @@ def likely_device_problems(graph: Graph) -> list[Problem]:
         if has_known_parts(node) and any(part.quantization for part in parts_of(node).values())
     ]
     return list(device_problems(graph, nodes, guess_device())) if nodes else []
-
-
-def refuse_other_devices(plan: Plan) -> Plan:
-    """A plan whose components its device can load; raises InvalidWorkflowError for others."""
-    loading = [step.node for step in plan.steps if step.uses]
-    if problems := list(device_problems(plan.graph, loading, plan.device)):
-        raise InvalidWorkflowError(problems)
-    return plan
