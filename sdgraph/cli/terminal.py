@@ -20,7 +20,6 @@ from sdgraph.formatting import (
     format_seconds,
     shorten_path,
 )
-from sdgraph.graph import Graph
 from sdgraph.models import is_random
 
 from .safe_output import safe_console, write_line
@@ -28,6 +27,8 @@ from .safe_output import safe_console, write_line
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
+
+    from sdgraph.graph import Graph
 
 _TERMINAL_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 """Environment variables that make rich treat any stream as a terminal."""

@@ -25,6 +25,7 @@ from .plain_files import (
     resolve_path,
     special_kind,
 )
+from .shipped_workflows import shipped_workflows
 from .stamps import SETTLING_NS, FileStamp, folder_stamp, tree_stamps
 from .temporary import remove_leftovers, temporary_name
 from .writing import (
@@ -71,6 +72,7 @@ __all__ = [
     "remove_leftovers",
     "resolve_path",
     "sdgraph_home",
+    "shipped_workflows",
     "special_kind",
     "temporary_name",
     "tree_stamps",

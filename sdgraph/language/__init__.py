@@ -1,5 +1,7 @@
 """The workflow language: YAML files to graphs, graphs to YAML files, and their JSON Schema."""
 
+from sdgraph.files import shipped_workflows
+
 from .binding import bind_inputs
 from .filename_patterns import escape_braces, slugify
 from .input_use import unread_inputs
@@ -8,7 +10,7 @@ from .json_schema import JsonSchema, node_schema, workflow_schema
 from .node_builder import BoundNodes, NodePlaceholder
 from .references import Reference, parse_reference, walk_scalars
 from .template import NodeSpec, WorkflowTemplate, nodes_that_read, with_absolute_source
-from .workflow import Workflow, find_workflow, load_workflow, shipped_workflows, workflow_from_yaml
+from .workflow import Workflow, find_workflow, load_workflow, workflow_from_yaml
 from .writer import to_yaml, write_workflow
 from .written_paths import PortablePaths, workflows_folder
 from .yaml_document import MAX_WORKFLOW_BYTES, looks_like_workflow, parse_document

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from sdgraph.errors import (
     first_problems,
     in_file_order,
 )
-from sdgraph.files import OutputFolders, describe_path, is_there
+from sdgraph.files import OutputFolders, describe_path, is_there, shipped_workflows
 from sdgraph.graph import (
     Graph,
     Node,
@@ -319,13 +318,6 @@ def _nodes_named(
             fix = did_you_mean(name, bound.nodes)
             problems.append(Problem("only", name, f"a node of this workflow: {listed}", fix))
     return nodes
-
-
-def shipped_workflows() -> dict[str, Path]:
-    """The workflows that ship with sdgraph, by name; `FOLDER/NAME` for those in a folder."""
-    folder = Path(str(resources.files("sdgraph.workflows")))
-    paths = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("*/*.yaml"))]
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
 
 
 def find_workflow(source: str | Path) -> Path:

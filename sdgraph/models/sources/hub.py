@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import expand_home, is_folder, names_in
-from sdgraph.values import Checkpoint
 
 from .hub_downloads import download_matching
 from .shipped import shipped_names
+
+if TYPE_CHECKING:
+    from sdgraph.values import Checkpoint
 
 FILE_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 """The ends of names that are files of weights and of no checkpoint on the hub."""
