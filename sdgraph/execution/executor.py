@@ -5,22 +5,27 @@
 2. A plan without models runs in the calling thread. A further thread takes a step that can run
    whenever steps are worth a thread (see `step_threads`). While they are not, it looks again after
    a millisecond, and after twice as long each time, so that it costs small steps nothing.
-3. The first step that fails ends the run, unless it is to keep going.
+   Listeners receive what they would from one thread, in the same order (see `event_order`).
+3. The first step of the plan that fails ends the run, unless it is to keep going. With models the
+   others stop at once; else those before it still run, because one of them may fail, too.
 """
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 import traceback
 from dataclasses import replace
 
 from sdgraph.errors import NodeFailedError, NodesFailedError, problems_in
+from sdgraph.events import EventEmitter
 from sdgraph.graph import Graph
 from sdgraph.store import LostRecordError
 from sdgraph.values.streams import run_threads
 
 from .error_locations import error_location
+from .event_order import EventOrder
 from .frame_chunks import ChunkFailedError
 from .plan_data import Plan, Step
 from .schedule import Schedule
@@ -40,18 +45,26 @@ class Executor:
     Args:
         plan: What to run.
         runner: Runs each step.
+        emitter: Makes the events of the run.
         keep_going: Whether to continue after failures with all steps that need no failed step.
         threads: How many threads run steps, the calling one among them.
     """
 
     def __init__(
-        self, plan: Plan, runner: StepRunner, *, keep_going: bool = False, threads: int = 1
+        self,
+        plan: Plan,
+        runner: StepRunner,
+        emitter: EventEmitter,
+        *,
+        keep_going: bool = False,
+        threads: int = 1,
     ) -> None:
         self._plan = plan
         self._runner = runner
         self._keep_going = keep_going
         self._changed = threading.Condition()
-        self._schedule = Schedule(plan)
+        self._schedule = Schedule(plan, threads)
+        self._event_order = EventOrder(self._schedule, runner, emitter)
         self._stopped = False
         self._failures: dict[int, NodeFailedError] = {}
         """The failures by the positions of their steps in the plan."""
@@ -67,6 +80,8 @@ class Executor:
         """When the light step began that the calling thread runs now."""
         self._is_idle = False
         """Whether the calling thread waits for a step."""
+        self._waits_for_turn = 0
+        """How many threads wait to put files in their places."""
 
     def run(self) -> None:
         """Runs every step.
@@ -90,10 +105,28 @@ class Executor:
         self._raise_failures()
 
     def _start_threads(self) -> None:
+        """Starts the further threads, or as many as the system allows."""
+        if not self._has_models:
+            self._runner.wait_for_turn = self._wait_for_turn
         for number in range(self._thread_count):
-            thread = threading.Thread(target=self._run_light_steps, name=f"sdgraph-light-{number}")
+            # Nodes see the context variables of the calling thread, such as numpy's error state.
+            thread = threading.Thread(
+                target=contextvars.copy_context().run,
+                args=(self._run_light_steps,),
+                name=f"sdgraph-light-{number}",
+            )
+            try:
+                thread.start()
+            except RuntimeError:
+                self._schedule.threads = number + 1
+                break
             self._threads.append(thread)
-            thread.start()
+        self._thread_count = len(self._threads)
+
+    @property
+    def _runs_in_order(self) -> bool:
+        """Whether several threads run steps, and it is reported as if one did."""
+        return bool(self._threads) and not self._has_models
 
     def _raise_failures(self) -> None:
         if self._thread_error is not None:
@@ -153,8 +186,8 @@ class Executor:
                 if self._has_models and (index := schedule.take_model_step()) is not None:
                     self._changed.notify_all()  # light steps may be further ahead now
                     return index
-                if schedule.next_light_step() is not None:
-                    index = schedule.take_light_step()
+                if (index := schedule.next_light_step()) is not None:
+                    self._take(index)
                     if self._thread_count:
                         self._prepare_threads()
                     return index
@@ -175,54 +208,93 @@ class Executor:
         with self._changed:
             while schedule.unfinished and not self._stopped:
                 index = schedule.next_light_step()
-                if index is not None and (self._has_models or self._is_worth_it(index)):
-                    return schedule.take_light_step()
+                if index is not None and (self._has_models or self._is_worth_it()):
+                    self._take(index)
+                    return index
                 self._changed.wait(None if self._has_models else pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
         return None
 
-    def _is_worth_it(self, index: int) -> bool:
+    def _is_worth_it(self) -> bool:
         """Whether a further thread takes a step, in a plan without models."""
         running = 0.0 if self._began is None else time.perf_counter() - self._began
-        seconds = max(running, self._last_seconds)
-        return takes_step(index, self._schedule.first_unfinished, self._most_running, seconds)
+        return takes_step(running, self._last_seconds)
+
+    def _take(self, index: int) -> None:
+        """Takes a light step for this thread."""
+        if self._runs_in_order:
+            self._event_order.begin(index)
+        self._schedule.take_light_step(index)
+
+    def _wait_for_turn(self) -> None:
+        """Waits until all steps before that of this thread have finished."""
+        with self._changed:
+            self._waits_for_turn += 1
+            while self._event_order.is_ahead and not self._stopped:
+                self._changed.wait()
+            self._waits_for_turn -= 1
+            if self._event_order.is_ahead:
+                raise RunStoppedError
 
     def _finish(self, index: int, seconds: float) -> None:
         with self._changed:
-            for node in self._schedule.finish(index):
-                self._runner.release(node)
+            dropped = self._schedule.finish(index)
+            if self._runs_in_order:
+                for node in dropped:
+                    self._event_order.drop(node)
+                self._end_in_order(index)
+            else:
+                for node in dropped:
+                    if self._runner.drop(node):
+                        self._runner.report_released(node)
             if self._threads:
                 self._last_seconds = seconds
                 if self._has_models or self._is_idle or seconds >= HEAVY_SECONDS:
                     self._changed.notify_all()
+
+    def _end_in_order(self, index: int) -> None:
+        """Reports a step that has finished or failed, when those before it have."""
+        self._event_order.end(index)
+        self._event_order.report()
+        if self._schedule.first_unfinished == self._schedule.end and self._failures:
+            self._stop()
+        if self._waits_for_turn:
+            self._changed.notify_all()
 
     def _fail(self, index: int, step: Step, error: BaseException) -> None:
         # The frames of a failed node hold its models: clear them, keep the lines of the traceback.
         traceback.clear_frames(error.__traceback__)
         with self._changed:
             self._changed.notify_all()
-            if isinstance(error, LostRecordError):
-                self._lost_record = error
-                self._schedule.give_up(index)
-                return
-            if isinstance(error, RunStoppedError):
+            self._note_failure(index, step, error)
+            if self._runs_in_order:
+                self._end_in_order(index)
+
+    def _note_failure(self, index: int, step: Step, error: BaseException) -> None:
+        if isinstance(error, LostRecordError):
+            self._lost_record = error
+            self._schedule.give_up(index)
+            return
+        if isinstance(error, RunStoppedError):
+            self._stop()
+            return
+        reader, maker = step, index
+        if isinstance(error, ChunkFailedError):  # the frames that the step reads failed
+            maker = self._schedule.position_of(error.node)
+            step, error = self._plan.steps[maker], error.error
+        failure = _failure(step, error, self._plan.graph)
+        if not self._keep_going:
+            self._failures[index] = failure
+            self._schedule.end = min(self._schedule.end, index)
+            if not self._runs_in_order:
                 self._stop()
-                return
-            reader = step
-            if isinstance(error, ChunkFailedError):  # the frames that the step reads failed
-                maker = self._schedule.position_of(error.node)
-                step, error = self._plan.steps[maker], error.error
-            else:
-                maker = index
-            failure = self._failures[maker] = _failure(step, error, self._plan.graph)
-            if not self._keep_going:
-                self._stop()
-                return
-            self._runner.report_failed(failure)
-            if reader is not step:
-                self._runner.report_skipped(reader, step)
-            for number in self._schedule.give_up(index):
-                self._runner.report_skipped(self._plan.steps[number], step)
+            return
+        self._failures[maker] = failure
+        self._runner.report_failed(failure)
+        if reader is not step:
+            self._runner.report_skipped(reader, step)
+        for number in self._schedule.give_up(index):
+            self._runner.report_skipped(self._plan.steps[number], step)
 
     def _stop(self) -> None:
         with self._changed:

@@ -200,7 +200,7 @@ class Session:
             runner = StepRunner(plan, self.models, results, dtype, emitter, metadata=self.metadata)
             try:
                 with self.models.during_run():
-                    Executor(plan, runner, keep_going=keep_going, threads=threads).run()
+                    Executor(plan, runner, emitter, keep_going=keep_going, threads=threads).run()
                 break
             except LostRecordError:
                 plan = self._plan_and_fetch(plan.graph, emitter, results.take_known())

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,8 @@ class StepRunner:
             use.resolved.part: use.resolved.hashed_files for step in plan.steps for use in step.uses
         }
         self._stop = threading.Event()
+        self.wait_for_turn: Callable[[], None] | None = None
+        """Called when a node has written its files, before they are put in their places."""
         self.models = ModelRunner(plan, models, results, dtype, emitter, self._make_progress)
 
     def close(self) -> None:
@@ -155,10 +158,13 @@ class StepRunner:
         """Keeps the exception of a step for a stage, which the nodes that need it raise."""
         self.models.stages.failures[stage.key] = error
 
-    def release(self, node: Node[Any]) -> None:
-        """Drops a result that no step will read."""
-        if self._results.values.pop(node, None) is not None:
-            self._emitter.emit(events.Released, self._plan.graph.names[node])
+    def drop(self, node: Node[Any]) -> bool:
+        """Drops a result that no step will read; returns whether there was one."""
+        return self._results.values.pop(node, None) is not None
+
+    def report_released(self, node: Node[Any]) -> None:
+        """Reports that a result was dropped."""
+        self._emitter.emit(events.Released, self._plan.graph.names[node])
 
     def report_failed(self, failure: NodeFailedError) -> None:
         """Reports that a step failed."""
@@ -196,6 +202,8 @@ class StepRunner:
                 record=partial(self._make_record, step),
             ) as files:
                 value = self._compute(step, files.node, arguments)
+                if self.wait_for_turn is not None:
+                    self.wait_for_turn()
         return files.path_of(value), files.first
 
     def _compute(self, step: Step, node: Node[Any], arguments: dict[str, Any]) -> Any:

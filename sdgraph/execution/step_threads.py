@@ -2,8 +2,7 @@
 
 OpenCV, Pillow and numpy release Python's lock while they compute, so that independent steps on
 pictures can use all cores. Passing a small step to another thread takes longer than running it, so
-a further thread takes steps only while steps take a millisecond or more, and not far ahead of the
-first unfinished one, because results wait in memory.
+a further thread takes steps only while steps take a millisecond or more.
 """
 
 from __future__ import annotations
@@ -15,28 +14,21 @@ from types import TracebackType
 HEAVY_SECONDS = 0.001
 """A step of at least so many seconds is worth a thread."""
 
-STEPS_AHEAD = 8
-"""How many steps each thread may be ahead of the first unfinished one."""
 
-
-def takes_step(index: int, first: int, threads: int, seconds: float) -> bool:
+def takes_step(running: float, last: float) -> bool:
     """Whether a further thread takes a step that can run.
 
     Args:
-        index: The position of the step in the plan.
-        first: That of the first unfinished step.
-        threads: The number of threads that run steps.
-        seconds: How long a step has lately taken, or the running one has taken until now.
+        running: How long the calling thread has been running its step, in seconds.
+        last: How long the step took that finished last.
 
     Example:
-        >>> takes_step(5, first=0, threads=2, seconds=0.05)
+        >>> takes_step(running=0.0, last=0.05)
         True
-        >>> takes_step(5, first=0, threads=2, seconds=0.00002)
-        False
-        >>> takes_step(500, first=0, threads=2, seconds=0.05)
+        >>> takes_step(running=0.00001, last=0.00002)
         False
     """
-    return seconds >= HEAVY_SECONDS and index < first + STEPS_AHEAD * threads
+    return max(running, last) >= HEAVY_SECONDS
 
 
 class OpenCVThreads:

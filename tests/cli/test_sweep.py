@@ -318,7 +318,7 @@ def test_a_failure_halfway_is_in_the_table(sdgraph: Command, tmp_path: Path) -> 
     )
     for name, content in (("a", b"fine"), ("b", b"\xff"), ("c", b"too")):
         (tmp_path / f"{name}.txt").write_bytes(content)
-    result = sdgraph("run", "bad.yaml", "file=*.txt", "--table", "runs.csv", "--threads", "1")
+    result = sdgraph("run", "bad.yaml", "file=*.txt", "--table", "runs.csv")
     assert result.code == 1 and "read[file=b.txt]" in result.err
     table = rows(tmp_path / "runs.csv")
     assert [(row["number"], row["state"]) for row in table] == [
@@ -389,7 +389,7 @@ def test_at_a_terminal_the_first_is_made_and_then_it_asks(
 ) -> None:
     monkeypatch.setattr(confirm, "MANY_VARIANTS", 3)
     questions = terminal(answer)
-    assert sdgraph("run", "flow.yaml", "grey=1..4", "--threads", "1").code == code
+    assert sdgraph("run", "flow.yaml", "grey=1..4").code == code
     (question,) = questions
     assert "4 variants, 9 nodes still to run" in question and "about" in question
     assert len(output_files(tmp_path)) == count

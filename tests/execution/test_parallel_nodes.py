@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from sdgraph import Graph, In, Node, NodeFailedError, NodesFailedError, Session, nodes
 from sdgraph.errors import InvalidValueError
-from sdgraph.events import Event, NodeFinished, NodeStarted
-from sdgraph.execution.step_threads import STEPS_AHEAD
+from sdgraph.events import Event, NodeFinished
+from sdgraph.execution import step_threads
+from sdgraph.execution.schedule import RESULTS_AHEAD
 from sdgraph.values import Image
 
 TOGETHER = threading.Barrier(2)
@@ -139,21 +140,46 @@ def test_with_keep_going_all_others_run() -> None:
     assert not _further_threads()
 
 
-def test_no_thread_runs_far_ahead_of_the_first_unfinished_step() -> None:
-    began: list[str] = []
-    first = Wait(place=0, seconds=0.4)
-    others = [Wait(place=place, seconds=0.002) for place in range(1, 60)]
-    graph = Graph.of(first, *others)
+class Gather(Node[int]):
+    """Reads a number after another; slow beside what makes the numbers."""
 
-    def count(event: Event) -> None:
-        if isinstance(event, NodeStarted):
-            began.append(event.node)
-        elif isinstance(event, NodeFinished) and event.node == graph.names[first]:
-            beside.append(len(began))
+    before: In[int]
+    number: In[int]
 
-    beside: list[int] = []
-    session().run(graph, count)
-    assert len(began) == 60 and 2 < beside[0] <= 2 * STEPS_AHEAD
+    def run(self, before: int, number: int) -> int:
+        time.sleep(0.004)
+        HELD.append(len(MADE) - len(HELD))
+        return before + number
+
+
+class Make(Node[int]):
+    """Makes a number that waits in memory to be read."""
+
+    place: int
+
+    def run(self) -> int:
+        MADE.append(self.place)
+        time.sleep(0.0005)
+        return self.place
+
+
+MADE: list[int] = []
+HELD: list[int] = []
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_few_results_wait_in_memory(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_threads, "HEAVY_SECONDS", 0.0)
+    MADE.clear()
+    HELD.clear()
+    total: Node[int] = Make(place=0)
+    for place in range(1, 60):
+        total = Gather(before=total, number=Make(place=place))
+    graph = Graph.of(total)
+    # In the order of a sweep: each number is made just before it is read.
+    graph = Graph(graph.targets, graph.nodes, graph.names, variants=True)
+    assert session(threads).run(graph)[graph.names[total]] == sum(range(60))
+    assert max(HELD) <= RESULTS_AHEAD * threads + 2
 
 
 class Pixels(Node[Image]):

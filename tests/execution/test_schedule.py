@@ -56,14 +56,15 @@ def graphs(draw: st.DrawFn) -> Graph:
 @given(graphs(), st.data())
 def test_every_step_ends_after_those_that_it_reads(graph: Graph, data: st.DataObject) -> None:
     plan = Session(store=None).plan(graph)
-    schedule = Schedule(plan)
+    schedule = Schedule(plan, threads=data.draw(st.integers(1, 4)))
     running: list[int] = []
     finished: list[int] = []
     dropped: list[Node[Any]] = []
     while schedule.unfinished:
-        begin = schedule.next_light_step() is not None
-        if begin and (not running or data.draw(st.booleans())):
-            running.append(schedule.take_light_step())
+        begin = schedule.next_light_step()
+        if begin is not None and (not running or data.draw(st.booleans())):
+            schedule.take_light_step(begin)
+            running.append(begin)
             continue
         ended = running.pop(data.draw(st.integers(0, len(running) - 1)))
         released = schedule.finish(ended)
@@ -92,8 +93,9 @@ def test_what_does_not_need_a_failed_step_still_ends(graph: Graph, data: st.Data
     failed: set[Node[Any]] = set()
     finished: set[Node[Any]] = set()
     while schedule.unfinished:
-        assert schedule.next_light_step() is not None
-        index = schedule.take_light_step()
+        index = schedule.next_light_step()
+        assert index is not None
+        schedule.take_light_step(index)
         if index == failing:
             failed |= {plan.steps[n].node for n in (index, *schedule.give_up(index))}
         else:

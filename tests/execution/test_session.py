@@ -271,7 +271,7 @@ def test_a_node_that_fails_with_problems_is_reported_in_parts() -> None:
 
 
 def test_a_failure_loses_no_result_that_is_done(tmp_path: Path) -> None:
-    session, text = Session(threads=1), toys.Text(text="x")
+    session, text = Session(), toys.Text(text="x")
     saved = toys.Write(text=text, path=tmp_path / "a.txt")
     with pytest.raises(NodeFailedError, match="fail"):
         run(saved, toys.Fail(a=toys.Number(value=3)), session=session)
