@@ -272,3 +272,24 @@ def test_a_signal_ends_the_run_and_what_was_told_is_remembered(
 def further_threads() -> list[str]:
     names = (thread.name for thread in threading.enumerate())
     return [name for name in names if name.startswith("sdgraph-light")]
+
+
+class Alone(Node[int]):
+    """Runs while no other exclusive node does."""
+
+    exclusive = True
+    place: int
+
+    def run(self) -> int:
+        time.sleep(0.05)
+        return self.place
+
+
+def test_effects_keep_their_order_beside_exclusive_nodes() -> None:
+    SAID.clear()
+    waits = [Work(place=n, milliseconds=30 - 10 * n) for n in range(3)]
+    says = [Say(place=n, reads=[wait]) for n, wait in enumerate(waits)]
+    session, graph = Session(store=None, threads=4), Graph.of(*says, Alone(place=9))
+    planned = [step.node for step in session.plan(graph).steps]
+    session.run(graph)
+    assert [node.place for node in planned if isinstance(node, Say)] == SAID
