@@ -8,13 +8,24 @@ from .cli.help_texts import print_help
 def main() -> None:
     """Runs the command line; Ctrl-C ends it quietly also while it is being imported."""
     try:
-        if print_help(sys.argv[1:]):
+        if _print_help():
             return
         from .cli import main as run_command_line
 
         run_command_line()
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _print_help() -> bool:
+    """Prints the stored help, if that is wanted; ends the program if it cannot be written."""
+    try:
+        return print_help(sys.argv[1:])
+    except OSError:
+        from .cli.exit_codes import exit_on_error
+
+        with exit_on_error(debug=False):
+            raise
 
 
 if __name__ == "__main__":

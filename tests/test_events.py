@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from sdgraph import events
 from sdgraph.errors import Mark, Problem
 from sdgraph.execution import Session
+from sdgraph.execution.event_emitter import EventEmitter
 from sdgraph.graph import Graph, Node
 from tests.support.strategies import graphs
 
@@ -54,10 +55,10 @@ def test_nobody_listening_builds_no_event(monkeypatch: pytest.MonkeyPatch) -> No
     def fail_to_build(*details: Any) -> events.Event:
         raise AssertionError("an event was built")
 
-    clock = events.EventEmitter(None)
+    clock = EventEmitter(None)
     clock.emit(fail_to_build, "node")
     with pytest.raises(AssertionError):
-        events.EventEmitter(lambda event: None).emit(fail_to_build, "node")
+        EventEmitter(lambda event: None).emit(fail_to_build, "node")
 
 
 def test_a_listener_is_called_by_one_thread_at_a_time() -> None:
@@ -68,7 +69,7 @@ def test_a_listener_is_called_by_one_thread_at_a_time() -> None:
         if not overlaps[-1]:
             busy.release()
 
-    clock = events.EventEmitter(listen)
+    clock = EventEmitter(listen)
 
     def emit() -> None:
         for _ in range(300):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -108,13 +109,13 @@ def test_a_plan_looks_at_a_checkpoint_once_and_the_next_plan_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stamps: list[Path] = []
-    of = FileStamp.of
+    of_status = FileStamp._of_status
 
-    def counting_stamp(path: Path) -> FileStamp:
-        stamps.append(path)
-        return of(path)
+    def counting_stamp(path: str, status: os.stat_result) -> FileStamp:
+        stamps.append(Path(path))
+        return of_status(path, status)
 
-    monkeypatch.setattr(FileStamp, "of", counting_stamp)
+    monkeypatch.setattr(FileStamp, "_of_status", counting_stamp)
     session = Session(store=None)
     one = Graph.of(Text2Image(prompt="a"))
     session.plan(one)  # what is remembered for good is asked for here

@@ -24,6 +24,9 @@ def print_help(arguments: Sequence[str]) -> bool:
 
     Args:
         arguments: The arguments after `sdgraph`.
+
+    Raises:
+        OSError: The output cannot be written.
     """
     text = None if _is_narrow() else stored_help(arguments)
     if text is None or sys.stdout is None:
@@ -31,7 +34,7 @@ def print_help(arguments: Sequence[str]) -> bool:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except (OSError, ValueError):  # a closed pipe, or characters that the terminal lacks
+    except ValueError:  # characters that the terminal lacks
         return False
     return True
 

@@ -14,9 +14,10 @@ import heapq
 import threading
 from typing import Any
 
-from sdgraph.events import Event, EventEmitter
+from sdgraph.events import Event
 from sdgraph.graph import Node
 
+from .event_emitter import EventEmitter
 from .schedule import Schedule
 from .step_runner import StepRunner
 

@@ -19,12 +19,12 @@ import traceback
 from dataclasses import replace
 
 from sdgraph.errors import NodeFailedError, NodesFailedError, problems_in
-from sdgraph.events import EventEmitter
 from sdgraph.graph import Graph
 from sdgraph.store import LostRecordError
 from sdgraph.values.streams import run_threads
 
 from .error_locations import error_location
+from .event_emitter import EventEmitter
 from .event_order import EventOrder
 from .frame_chunks import ChunkFailedError
 from .plan_data import Plan, Step

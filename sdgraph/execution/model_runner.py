@@ -35,6 +35,7 @@ from sdgraph.progress import Progress
 from sdgraph.store import batch_in_key
 from sdgraph.values import Checkpoint, Part
 
+from .event_emitter import EventEmitter
 from .frame_runs import frame_function
 from .oom_fallback import Fallback, attempt, fallbacks, out_of_memory_error
 from .plan_data import ComponentUse, Plan, PlannedStage, Step
@@ -52,7 +53,7 @@ class ModelRunner:
         models: ModelCache,
         results: Results,
         dtype: str,
-        emitter: events.EventEmitter,
+        emitter: EventEmitter,
         make_progress: Callable[[str], Progress],
     ) -> None:
         self.loads = 0

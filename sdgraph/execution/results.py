@@ -39,6 +39,7 @@ from sdgraph.store import (
 from sdgraph.store.spool import spooled
 from sdgraph.values import Checkpoint, Series, Stream, content_of
 
+from .event_emitter import EventEmitter
 from .frame_chunks import ChunkResults, MakeChunk, stream_of
 from .plan_data import Plan, Step
 
@@ -49,7 +50,7 @@ class Results:
     A run that is planned again keeps them. Several threads may use them at the same time.
     """
 
-    def __init__(self, store: Store | None, emitter: events.EventEmitter) -> None:
+    def __init__(self, store: Store | None, emitter: EventEmitter) -> None:
         self.values: dict[Node[Any], Any] = {}
         self.alterations: dict[Node[Any], list[str]] = {}
         """The nodes that ran with other settings because memory ran out, and the settings."""

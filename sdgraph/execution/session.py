@@ -31,6 +31,7 @@ from sdgraph.models.loading import devices, process_records
 from sdgraph.store import LostRecordError, Store, StoredResult
 from sdgraph.values import Checkpoint
 
+from .event_emitter import EventEmitter
 from .plan_data import Plan
 from .planning import make_plan
 from .thread_pool import thread_count
@@ -141,7 +142,7 @@ class Session:
             NodeFailedError: A node failed; finished files stay.
             NodesFailedError: Several nodes failed, with `keep_going`.
         """
-        emitter = events.EventEmitter(on_event)
+        emitter = EventEmitter(on_event)
         if overwrite:
             graph = replace(graph, overwrite=True)
         _raise_refused_files(graph)
@@ -160,7 +161,7 @@ class Session:
     def _plan_and_fetch(
         self,
         graph: Graph,
-        emitter: events.EventEmitter,
+        emitter: EventEmitter,
         known_results: Mapping[Node[Any], StoredResult] | None = None,
     ) -> Plan:
         """The plan of a run, after every checkpoint that it loads has been fetched."""
@@ -176,15 +177,13 @@ class Session:
                 plan = self._make_plan(graph, plan.device, plan.dtype, known_results)
         return plan
 
-    def _execute(
-        self, plan: Plan, emitter: events.EventEmitter, keep_going: bool
-    ) -> dict[Node[Any], Any]:
+    def _execute(self, plan: Plan, emitter: EventEmitter, keep_going: bool) -> dict[Node[Any], Any]:
         """Runs a plan; whatever happens, the results are on disk when it ends."""
         with nullcontext() if self.store is None else self.store.batched():
             return self._execute_and_replan(plan, emitter, keep_going)
 
     def _execute_and_replan(
-        self, plan: Plan, emitter: events.EventEmitter, keep_going: bool
+        self, plan: Plan, emitter: EventEmitter, keep_going: bool
     ) -> dict[Node[Any], Any]:
         """Runs a plan; if a remembered result is lost, plans the rest again."""
         # Imported here because plans need none of them, nor the readers and writers of media.
@@ -282,9 +281,7 @@ def _raise_refused_files(graph: Graph) -> None:
         raise InvalidWorkflowError(problems)
 
 
-def _fetch(
-    graph: Graph, fetches: dict[Checkpoint, Node[Any]], emitter: events.EventEmitter
-) -> None:
+def _fetch(graph: Graph, fetches: dict[Checkpoint, Node[Any]], emitter: EventEmitter) -> None:
     for checkpoint, node in fetches.items():
         emitter.emit(events.Fetching, checkpoint.source)
         try:

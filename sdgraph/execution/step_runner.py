@@ -40,6 +40,7 @@ from sdgraph.provenance import hash_source_files, make_record
 from sdgraph.store import LostRecordError, batch_in_key
 from sdgraph.values import Series
 
+from .event_emitter import EventEmitter
 from .frame_chunks import ChunkFailedError, stream_of
 from .model_runner import ModelRunner
 from .plan_data import Plan, PlannedStage, Step
@@ -60,7 +61,7 @@ class StepRunner:
         models: ModelCache,
         results: Results,
         dtype: str,
-        emitter: events.EventEmitter,
+        emitter: EventEmitter,
         *,
         metadata: bool = True,
     ) -> None:

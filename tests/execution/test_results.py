@@ -20,6 +20,7 @@ from sdgraph import (
 )
 from sdgraph.cli.explain import RunExplainer
 from sdgraph.errors import NodesFailedError
+from sdgraph.execution.event_emitter import EventEmitter
 from sdgraph.execution.results import Results
 from sdgraph.graph import Node, Registry
 from sdgraph.language import workflow_from_yaml
@@ -218,7 +219,7 @@ def test_a_key_is_made_of_the_value_that_a_node_has_made_since_the_run_was_plann
     number = toys.Number(value=3)
     store = Store()
     plan = Session(store=store, device="cpu").plan(Graph.of(toys.Add(a=number, b=1)))
-    results = Results(store, events.EventEmitter(None))
+    results = Results(store, EventEmitter(None))
     keys = []
     for value in (3, 4):
         results.values[number] = value

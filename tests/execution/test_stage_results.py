@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sdgraph import Checkpoint, Graph, Session, events
+from sdgraph.execution.event_emitter import EventEmitter
 from sdgraph.execution.plan_data import PlannedStage
 from sdgraph.execution.results import Results
 from sdgraph.execution.stage_results import StageResults
@@ -76,7 +77,7 @@ def test_a_result_of_other_values_than_the_run_has_read_is_not_recalled() -> Non
     store.put(KEY, b"of another text")
     remembered = store.get(KEY)
     plan = Session(device="cpu", store=store).plan(Graph.of(text))
-    results = Results(store, events.EventEmitter(None))
+    results = Results(store, EventEmitter(None))
     stages = StageResults(plan, results)
     known = PlannedStage("prompt", KEY, reads=(text,), remembered=remembered)
     alone = PlannedStage("prompt", KEY, remembered=remembered)
