@@ -21,11 +21,10 @@ def _print_help() -> bool:
     """Prints the stored help, if that is wanted; ends the program if it cannot be written."""
     try:
         return print_help(sys.argv[1:])
-    except OSError:
-        from .cli.exit_codes import exit_on_error
+    except OSError as error:
+        from .cli.exit_codes import exit_with
 
-        with exit_on_error(debug=False):
-            raise
+        exit_with(error)
 
 
 if __name__ == "__main__":

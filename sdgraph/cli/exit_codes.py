@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import typer
 
@@ -46,6 +46,15 @@ def exit_on_error(*, debug: bool) -> Iterator[None]:
             _print_error(traceback.format_exc())
         _print_error("\n".join([error_text(error), *_notes(error)]))
         raise typer.Exit(_code(error)) from None
+
+
+def exit_with(error: Exception) -> NoReturn:
+    """Ends the program as `exit_on_error` ends a command that raises an error."""
+    try:
+        with exit_on_error(debug=False):
+            raise error
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
 
 
 def error_text(error: Exception) -> str:

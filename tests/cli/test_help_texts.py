@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sdgraph.__main__ import main
+from sdgraph.cli.exit_codes import PIPE_CLOSED
 from sdgraph.cli.help_files import command_names, typer_help
 from sdgraph.cli.help_texts import FOLDER, file_name, print_help, stored_help
 from tests.support.processes import ROOT
@@ -41,7 +43,7 @@ def test_a_narrow_terminal_gets_help_of_its_width(
     assert capsys.readouterr().out == stored_help(["validate", "--help"])
 
 
-def test_help_for_a_reader_that_left_is_left_to_typer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_for_a_reader_that_left_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     class Closed:
         def write(self, text: str) -> int:
             raise BrokenPipeError
@@ -51,7 +53,11 @@ def test_help_for_a_reader_that_left_is_left_to_typer(monkeypatch: pytest.Monkey
 
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(sys, "stdout", Closed())
-    assert not print_help(["--help"])
+    monkeypatch.setattr(sys, "stderr", Closed())
+    monkeypatch.setattr(sys, "argv", ["sdgraph", "--help"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == PIPE_CLOSED
 
 
 def test_help_imports_neither_the_engine_nor_pydantic_nor_typer(tmp_path: Path) -> None:
