@@ -66,6 +66,7 @@ def _overview(listed: list[ListedWorkflow]) -> Iterator[str]:
             yield from _indented(line)
     yield ""
     yield "to run one: sdgraph run NAME; about one: sdgraph workflows NAME"
+    yield "to change one: sdgraph new MINE.yaml NAME"
 
 
 def _inputs(workflow: ListedWorkflow) -> str:
@@ -110,6 +111,8 @@ def _details(workflow: ListedWorkflow) -> Iterator[str]:
     if "not here" in states.values():
         yield f"\nwhat would be downloaded: sdgraph plan {workflow.name}"
     yield f"\nto run it: sdgraph run {workflow.name}{_example(workflow)}"
+    file = workflow.name.rpartition("/")[2]
+    yield f"to change it: sdgraph new my_{file}.yaml {workflow.name}"
 
 
 def _example(workflow: ListedWorkflow) -> str:
