@@ -21,6 +21,7 @@ from .metadata import to_comment
 from .sidecar import write_sidecar
 from .sound_writer import SoundWriter
 from .swscale import swscale_flags
+from .x264_options import x264_options
 
 if TYPE_CHECKING:
     import av
@@ -30,8 +31,12 @@ _CODECS = {
     ".mp4": ("libx264", {"preset": "medium"}, 17, 51),
     ".webm": ("libvpx-vp9", {"b": "0", "row-mt": "1", "cpu-used": "2"}, 24, 63),
 }
-_LOOKAHEAD, _LEAST_LOOKAHEAD = 40, 10  # frames; 40 is that of the preset
-_LOOKAHEAD_PIXELS = 1280 * 720
+_CONTAINER_OPTIONS = {
+    ".mp4": {"movflags": "+faststart"},
+    ".webm": {
+        "fflags": "+bitexact"
+    },  # without a random number, so that the same file is made again
+}
 _BT709 = 1  # as FFmpeg numbers primaries, transfer and matrix
 _LIMITED_RANGE = 1  # what every browser expects of a video
 
@@ -102,16 +107,17 @@ def _encode(
     import numpy as np
     from av.video.reformatter import Colorspace, VideoReformatter
 
-    codec, options, best, worst = _CODECS[path.suffix.lower()]
+    suffix = path.suffix.lower()
+    codec, options, best, worst = _CODECS[suffix]
     rate = Fraction(video.fps).limit_denominator(100_000)  # 29.97002997… is 30000/1001 again
     is_mp4 = codec == "libx264"
     width, height = (side + side % 2 * is_mp4 for side in video.size)  # 4:2:0 has no odd sides
     edges = ((0, height - video.size[1]), (0, width - video.size[0]), (0, 0))
-    with av.open(str(path), "w", options={"movflags": "+faststart"} if is_mp4 else {}) as file:
+    with av.open(str(path), "w", options=_CONTAINER_OPTIONS[suffix]) as file:
         if provenance is not None:
             file.metadata["comment"] = to_comment(provenance)
         crf = round(best + (95 - quality) * (worst - best) / 95)
-        options = {**options, "crf": str(crf), **(_lookahead(width * height) if is_mp4 else {})}
+        options = {**options, "crf": str(crf), **(x264_options(width, height) if is_mp4 else {})}
         stream = cast("av.VideoStream", file.add_stream(codec, rate=rate, options=options))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
@@ -137,12 +143,3 @@ def _encode(
         file.mux(stream.encode(None))
         if sound is not None:
             sound.finish()
-
-
-def _lookahead(pixels: int) -> dict[str, str]:
-    """The option of x264 for frames of so many pixels: how many it holds to look at, 40 at most.
-
-    Of frames larger than 720p it holds fewer, so that they take about as much memory.
-    """
-    frames = max(_LEAST_LOOKAHEAD, _LOOKAHEAD * _LOOKAHEAD_PIXELS // pixels)
-    return {"rc-lookahead": str(frames)} if frames < _LOOKAHEAD else {}
