@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -233,8 +232,7 @@ def _batch_step(members: Sequence[Step], dtype: str) -> Step:
     uses = {use.name: use for step in members for use in step.uses}
     sizes = {name: use.component.bytes for name, use in uses.items()}
     together = first.node.batch_memory(len(members), sizes, dtype)
-    return replace(
-        first,
+    return first._replace(
         uses=tuple(uses.values()),
         working_bytes=max(together, *[step.working_bytes for step in members]),
         batch=tuple(members),

@@ -55,6 +55,11 @@ class EventOrder:
         """Whether the step of this thread still runs ahead."""
         return threading.get_ident() in self._threads.values()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no step runs ahead, and nothing waits to be reported."""
+        return not (self._threads or self._ended or self._dropped)
+
     def drop(self, node: Node[Any]) -> None:
         """Drops a result at once; it is reported when one thread would have dropped it."""
         if self._runner.drop(node):

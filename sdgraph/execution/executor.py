@@ -62,7 +62,8 @@ class Executor:
         self._plan = plan
         self._runner = runner
         self._keep_going = keep_going
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._schedule = Schedule(plan, threads)
         self._event_order = EventOrder(self._schedule, runner, emitter)
         self._stopped = False
@@ -180,7 +181,7 @@ class Executor:
     def _next_step(self) -> int | None:
         """The next step for the calling thread, waiting for one; None when there are no more."""
         schedule = self._schedule
-        with self._changed:
+        with self._lock:
             self._began = None
             while schedule.unfinished and not self._stopped:
                 if self._has_models and (index := schedule.take_model_step()) is not None:
@@ -237,9 +238,10 @@ class Executor:
                 raise RunStoppedError
 
     def _finish(self, index: int, seconds: float) -> None:
-        with self._changed:
+        with self._lock:
             dropped = self._schedule.finish(index)
-            if self._runs_in_order:
+            is_first = index < self._schedule.first_unfinished
+            if self._runs_in_order and not (is_first and self._event_order.is_empty):
                 for node in dropped:
                     self._event_order.drop(node)
                 self._end_in_order(index)

@@ -29,9 +29,12 @@ _BYTES_PER_SECOND_GUESS = 2e-9
 """Seconds to write a byte and to read it again, where the store is not on a disk."""
 
 
+_WITH_STREAM = (Video, Series)  # a tuple, which `isinstance` compares faster than a union
+
+
 def stream_of(value: object) -> Stream | None:
     """The stream that a value reads its frames from; None for a value in memory."""
-    return value.stream if isinstance(value, Video | Series) else None
+    return value.stream if isinstance(value, _WITH_STREAM) else None
 
 
 class ChunkFailedError(Exception):

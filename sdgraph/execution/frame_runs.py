@@ -14,6 +14,20 @@ from .plan_data import Plan, Step
 from .results import Results
 
 
+def has_series(arguments: Mapping[str, Any]) -> bool:
+    """Whether some of a node's arguments are a value for each frame, so that it runs for each.
+
+    Args:
+        arguments: The arguments; a Series may also be an item of a tuple.
+    """
+    for value in arguments.values():
+        if isinstance(value, Series):
+            return True
+        if type(value) is tuple and any(isinstance(item, Series) for item in value):
+            return True
+    return False
+
+
 def frame_function(
     step: Step, node: Node[Any], plan: Plan, results: Results, progress: Progress
 ) -> Callable[[Mapping[str, Any]], Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sdgraph.errors import Problem
 from sdgraph.graph import Graph, Node, has_known_parts, needs_models, parts_of
@@ -42,8 +42,7 @@ class PlannedStage:
     remembered: StoredResult | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One node of a plan: it is run, or its remembered result is reused.
 
     Where memory is short, a stage of a node's work, such as the embedding of a prompt, has a step
@@ -76,19 +75,19 @@ class Step:
     """The components whose files are read into the page cache while it computes."""
     releases: tuple[Node[Any], ...] = ()
     """The nodes whose results no step after this one reads."""
-    remembered: StoredResult | None = field(default=None, repr=False, compare=False)
+    remembered: StoredResult | None = None
     """The remembered result; kept here because the store may drop it before the step runs."""
     stages: tuple[PlannedStage, ...] = ()
     """The stages of the node's work whose results are remembered separately."""
-    stage: PlannedStage | None = field(default=None, repr=False)
+    stage: PlannedStage | None = None
     """The stage that this step makes; None if it makes the node's own result."""
     not_kept: str = ""
     """The reason why the result that an earlier run made was not kept on disk, if it did so."""
-    alias: bytes | None = field(default=None, repr=False)
+    alias: bytes | None = None
     """A second key of the result, made of all that the result is made from."""
-    context: str | None = field(default=None, repr=False)
+    context: str | None = None
     """The part of the key that depends on the machine, if it is known before the run."""
-    batch: tuple[Step, ...] = field(default=(), repr=False)
+    batch: tuple[Step, ...] = ()
     """The steps whose nodes it computes at once, itself the first; () for its own node alone.
 
     Those that follow it find their results. They compute what it could not."""
@@ -112,8 +111,9 @@ class Step:
             return ()
         if self.stage is not None:
             return self.stage.reads
-        nodes = [step.node for step in self.batch] or [self.node]
-        return tuple([child for node in nodes for _, child in node.wires])
+        if not self.batch:
+            return tuple([child for _, child in self.node.wires])
+        return tuple([child for step in self.batch for _, child in step.node.wires])
 
     @property
     def stages_to_make(self) -> tuple[PlannedStage, ...]:
@@ -141,7 +141,8 @@ class Step:
     @property
     def runs_in_order(self) -> bool:
         """Whether it runs in the order of the plan, one at a time: with models or exclusively."""
-        return self.runs_models or (self.action == "run" and self.node.exclusive)
+        node = self.node
+        return (node.exclusive or needs_models(node)) and self.action == "run"
 
 
 @dataclass(frozen=True)

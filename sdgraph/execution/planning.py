@@ -110,10 +110,10 @@ def _complete_steps(
     prefetched = plan_prefetch(required, memory_plan.actions, limits, contents)
     for step, actions, prefetch in zip(steps, memory_plan.actions, prefetched, strict=True):
         released = releases.get(step.node, ()) if step.stage is None else ()
-        yield replace(step, memory_actions=actions, prefetch=prefetch, releases=released)
+        yield step._replace(memory_actions=actions, prefetch=prefetch, releases=released)
         for follower in step.batch[1:]:
             released = releases.get(follower.node, ())
-            yield replace(follower, releases=released, made_with=step.name)
+            yield follower._replace(releases=released, made_with=step.name)
 
 
 def requirements(steps: Sequence[Step], device: str) -> list[Requirement]:
@@ -277,7 +277,7 @@ def _reason_not_kept(
     node: Node[Any], graph: Graph, store: Store | None, lookup: LookupResult
 ) -> str:
     """The reason why the result of a node is not kept on disk, if an earlier run left it out."""
-    if store is None or node in graph.always_kept:
+    if store is None or store.on_disk is None or node in graph.always_kept:
         return ""
     return store.reason_not_kept(lookup.keys.get(node) or lookup.aliases.get(node))
 

@@ -14,7 +14,7 @@ For each step, in this order:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,30 +84,30 @@ class Results:
         Returns the key under which the result is or will be remembered; None if it will not be.
         Raises LostRecordError if the plan reuses a result that is gone.
         """
-        store = self.store if self._is_stored(step, plan) else None
-        if store is not None and step.remembered is None and self._reads_stream(step):
-            store = None
-        needs_no_key = step.key is not None or step.remembered is not None or store is None
-        key = step.key if needs_no_key else self._key_of(step, plan)
-        remembered = step.remembered
-        if remembered is None and key is not None and store is not None:
-            remembered = store.get(key)
-            if remembered is not None:
-                self._add_alias(step, key)
+        is_stored = self.store is not None and self.is_same_each_time(step, plan)
+        if step.remembered is not None:
+            self._take(step, step.remembered)
+            return step.key if is_stored else None
+        if self.store is None or not is_stored:
+            return None
+        read = [self.values[child] for _, child in step.node.wires]
+        if self._reads_stream(step, read):
+            return None
+        key = self._key_of(step, plan, read) if step.key is None else step.key
+        remembered = self.store.get(key)
         if remembered is not None:
+            self._add_alias(step, key)
             self._take(step, remembered)
-        return key if store is not None else None
-
-    def _is_stored(self, step: Step, plan: Plan) -> bool:
-        """Whether the result of a step may be remembered."""
-        return self.store is not None and self.is_same_each_time(step, plan)
+        return key
 
     def is_same_each_time(self, step: Step, plan: Plan) -> bool:
         """Whether a step's node gives the same result each time, as far as is known."""
         node = step.node
-        if node.effect or not plan.graph.is_remembered(node):
+        if node.effect:
             return False
-        return step.context is not None or code_state(type(node)) is not None
+        if step.context is not None:  # nodes that are not remembered have none
+            return True
+        return plan.graph.is_remembered(node) and code_state(type(node)) is not None
 
     def keep(self, step: Step, plan: Plan, key: bytes | None, value: Any, seconds: float) -> None:
         """Keeps the value that a step has made, and remembers it if the key is right for it."""
@@ -121,29 +121,38 @@ class Results:
             and (key != step.alias or self.is_lineage_right)
             and stream_of(value) is None  # its chunks are remembered, each by itself
         ):
-            remake_seconds = seconds
-            for child in {child for _, child in node.wires}:
-                remake_seconds += self._remake_seconds.get(child, 0.0)
-            result = self.store.put(
-                key,
-                value,
-                node=type(node).__name__,
-                seconds=seconds,
-                remake_seconds=remake_seconds,
-                always=node in plan.graph.always_kept or step.runs_models,
-            )
-            self._remake_seconds[node] = result.remake_seconds
+            self._remember(step, plan, self.store, key, value, seconds)
             self._add_alias(step, key)
         self._report_warnings()
 
-    def _reads_stream(self, step: Step) -> bool:
+    def _remember(
+        self, step: Step, plan: Plan, store: Store, key: bytes, value: Any, seconds: float
+    ) -> None:
+        """Puts a value into the store, with how long it takes to make it again."""
+        node, kind = step.node, type(step.node).__name__
+        if store.on_disk is None:  # nobody asks what it takes: all of it is lost at once
+            store.put(key, value, node=kind, seconds=seconds)
+            return
+        remake_seconds = seconds
+        for child in {child for _, child in node.wires}:
+            remake_seconds += self._remake_seconds.get(child, 0.0)
+        result = store.put(
+            key,
+            value,
+            node=kind,
+            seconds=seconds,
+            remake_seconds=remake_seconds,
+            always=node in plan.graph.always_kept or step.runs_models,
+        )
+        self._remake_seconds[node] = result.remake_seconds
+
+    def _reads_stream(self, step: Step, read: Sequence[Any]) -> bool:
         """Whether a step reads frames of a stream, and no key of it is needed.
 
         The frames that it makes are remembered by chunks (see `frame_chunks`). A key of the content
         of all frames would read or make them all.
         """
-        read = [self.values[child] for _, child in step.node.wires]
-        if not any(stream_of(value) is not None for value in read):
+        if all(stream is None for stream in map(stream_of, read)):
             return False
         is_per_frame = not type(step.node).gathers and any(isinstance(v, Series) for v in read)
         return is_per_frame or (step.alias is None and not step.runs_models)
@@ -203,14 +212,13 @@ class Results:
         if step.node not in self._reported:
             self._emitter.emit(events.Reused, step.name, remembered.seconds)
 
-    def _key_of(self, step: Step, plan: Plan) -> bytes:
+    def _key_of(self, step: Step, plan: Plan, read: Sequence[Any]) -> bytes:
         """The key of a result: of the contents that it is made from, or only of their lineage.
 
         Hashing large inputs could take longer than making a result without models. A result that
         is also made from files has a key of contents, by which a changed file is noticed.
         """
         node, alias = step.node, step.alias
-        read = [self.values[child] for _, child in node.wires]
         if (
             alias is None
             or all(map(has_cheap_content, read))
@@ -260,8 +268,9 @@ class Results:
         return content
 
     def _report_warnings(self) -> None:
-        for warning in self.store.take_warnings() if self.store is not None else ():
-            self._emitter.emit(events.Warned, warning)
+        if self.store is not None and self.store.on_disk is not None:
+            for warning in self.store.take_warnings():
+                self._emitter.emit(events.Warned, warning)
 
 
 def _reads_files(node: Node[Any]) -> bool:

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,7 @@ class Schedule:
         self.model_steps = [n for n, in_order in enumerate(self._in_order) if in_order][::-1]
         """The model steps and exclusive ones that have not begun, in reverse order of the plan."""
         self._plan = plan
-        self._makers = _makers(plan.steps)
+        self._makers = _makers(plan.steps, self._indexes)
         """For each step the steps that make the results it reads."""
         self._readers = _readers(self._makers)
         self._unread = [len(readers) for readers in self._readers]
@@ -94,7 +94,8 @@ class Schedule:
         """Those that write files and run."""
         self._has_ended = bytearray(len(plan.steps))
         self._given_up: set[int] = set()
-        self._releasable = {node for step in plan.steps for node in step.releases}
+        self._releasable = {self._indexes[node] for step in plan.steps for node in step.releases}
+        """The steps whose results are dropped when their readers have finished."""
         for index, waiting in enumerate(self._waits_for):
             if not waiting:
                 self._make_ready(index)
@@ -171,11 +172,9 @@ class Schedule:
         unread = []
         for maker in self._makers[index]:
             self._unread[maker] -= 1
-            if not self._unread[maker]:
-                node = self._plan.steps[maker].node
-                if node in self._releasable:
-                    self._ahead.discard(maker)
-                    unread.append(node)
+            if not self._unread[maker] and maker in self._releasable:
+                self._ahead.discard(maker)
+                unread.append(self._plan.steps[maker].node)
         return unread
 
     def _end(self, index: int) -> None:
@@ -189,7 +188,7 @@ class Schedule:
         if self._files_ahead:
             self._files_ahead.discard(index)
         if self._ahead:
-            if not self._readers[index] or self._plan.steps[index].node not in self._releasable:
+            if not self._readers[index] or index not in self._releasable:
                 self._ahead.discard(index)  # it waits for no reader, or is kept to the end
             self._ahead = {step for step in self._ahead if step > self.first_unfinished}
 
@@ -275,9 +274,8 @@ def _only_writes_files(node: Node[Any]) -> bool:
     )
 
 
-def _makers(steps: Sequence[Step]) -> list[list[int]]:
+def _makers(steps: Sequence[Step], positions: Mapping[Node[Any], int]) -> list[list[int]]:
     """For each step the positions of the steps that make the results it reads, in order."""
-    positions = {step.node: index for index, step in enumerate(steps) if step.stage is None}
     return [sorted({positions[node] for node in step.inputs}) for step in steps]
 
 

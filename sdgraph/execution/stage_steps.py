@@ -122,15 +122,15 @@ def _leave_out(step: Step, made: Container[bytes], dtype: str) -> Step:
     stages = tuple(
         [replace(stage, made_before=True) if stage.key in made else stage for stage in step.stages]
     )
-    step = replace(step, stages=stages)
+    step = step._replace(stages=stages)
     left_out = {use.name for stage in stages if stage.made_before for use in stage.uses}
     if left_out:
         uses = tuple(use for use in step.uses if use.name not in left_out)
         working_bytes = step.node.working_memory(_sizes(uses), dtype) if uses else 0
-        step = replace(step, uses=uses, working_bytes=working_bytes)
+        step = step._replace(uses=uses, working_bytes=working_bytes)
     for stage in step.stages_to_make:
         needed = step.node.stage_memory(stage.name, _sizes(stage.uses), dtype)
-        step = replace(step, working_bytes=max(step.working_bytes, needed))
+        step = step._replace(working_bytes=max(step.working_bytes, needed))
     return step
 
 

@@ -42,6 +42,7 @@ from sdgraph.values import Series
 
 from .event_emitter import EventEmitter
 from .frame_chunks import ChunkFailedError, stream_of
+from .frame_runs import has_series
 from .model_runner import ModelRunner
 from .plan_data import Plan, PlannedStage, Step
 from .results import Results
@@ -211,8 +212,10 @@ class StepRunner:
         """What a node makes of its arguments; raises InvalidValueError for a wrong kind."""
         if needs_models(node):
             value = self.models.run(step, node, arguments)
-        else:
+        elif has_series(arguments):
             value = self.models.make_function(step, node)(arguments)
+        else:
+            value = node.run(**arguments)
         value = _check_output(node, value)
         stream = stream_of(value)
         if stream is not None:
@@ -270,9 +273,11 @@ def _check_output(node: Node[Any], value: Any) -> Any:
     """Returns the value; raises InvalidValueError if it is not of the node's output type."""
     if isinstance(value, Series) and value.stream is not None:
         value.stream.check = partial(_check_item, node)
-        return value
-    for item in value if isinstance(value, Series) else (value,):
-        _check_item(node, item)
+    elif isinstance(value, Series):
+        for item in value:
+            _check_item(node, item)
+    else:
+        _check_item(node, value)
     return value
 
 

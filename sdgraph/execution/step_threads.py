@@ -47,7 +47,8 @@ class OpenCVThreads:
     def __enter__(self) -> None:
         with self._lock:
             self._running += 1
-            self._share()
+            if self._running > 1:
+                self._share()
 
     def __exit__(
         self,
@@ -57,7 +58,8 @@ class OpenCVThreads:
     ) -> None:
         with self._lock:
             self._running -= 1
-            self._share()
+            if self._usual is not None:
+                self._share()
 
     def _share(self) -> None:
         cv2 = sys.modules.get("cv2")

@@ -76,6 +76,8 @@ def retention_score(remake_seconds: float, size: int, unused_seconds: float) -> 
 
 def has_cheap_content(value: Any) -> bool:
     """Whether the content hash of a value is known already, or computed in a moment."""
+    if type(value) is int or type(value) is float:
+        return True
     is_known = "content" in getattr(value, "__dict__", ())
     if is_known or size_of(value) > SMALL_BYTES:
         return is_known

@@ -68,17 +68,26 @@ def known_contexts(
     for cls in {type(node) for node in graph.nodes}:
         states[cls] = code_state(cls) if cls.definition.identity.remembered else None
     makes_checkpoints = any(cls.output is Checkpoint for cls in states)
+    same_for_all = set() if makes_checkpoints else {cls for cls in states if _is_same_for_all(cls)}
     contexts: dict[Node[Any], str] = {}
     for node in graph.nodes:
         state = states[type(node)]
         if state is None or (graph.uncached and node in graph.uncached):
             continue
-        if not (makes_checkpoints and has_computed_checkpoint(node)):
+        if type(node) in same_for_all:
+            contexts[node] = f";{state}" if state else ""
+        elif not (makes_checkpoints and has_computed_checkpoint(node)):
             weights = _weights_context(node, device, dtype)
             contexts[node] = f"{weights};{state}" if state else weights
             if batched := batch_in_key(node, device, dtype, batch):
                 contexts[node] += f";{batched} at once"
     return contexts
+
+
+def _is_same_for_all(cls: type[Node[Any]]) -> bool:
+    """Whether all nodes of a class have the same execution context, as they use no weights."""
+    definition = cls.definition
+    return not ("models" in definition.services or definition.weights or cls.batch_fields)
 
 
 def lineage_keys(graph: Graph, contexts: Mapping[Node[Any], str]) -> dict[Node[Any], bytes]:

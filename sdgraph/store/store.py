@@ -6,11 +6,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from sdgraph.errors import CheckpointError
 from sdgraph.files import folder_stamp
@@ -41,14 +41,14 @@ def result_key(node: Node[Any], inputs: Iterable[str], context: str = "") -> byt
         context: The text of `execution_context` with everything else that the result depends on.
     """
     definition = type(node).definition
-    texts = [f"{content}," for content in inputs]
+    text = ",".join([*inputs, ""])
     if context:
-        texts.append(f"|{context}")
+        text += f"|{context}"
     if definition.sources:
-        texts += [f"|{file_sha256(path)}" for _, path in source_files(node)]
+        text += "".join([f"|{file_sha256(path)}" for _, path in source_files(node)])
     if definition.folders:
-        texts += [f"|{folder_stamp(folder)}" for _, folder in source_folders(node)]
-    data = node.own_identity + "".join(texts).encode() + _pixel_libraries()
+        text += "".join([f"|{folder_stamp(folder)}" for _, folder in source_folders(node)])
+    data = node.own_identity + text.encode() + _pixel_libraries()
     return blake2b(data, digest_size=16).digest()
 
 
@@ -57,12 +57,14 @@ def _pixel_libraries() -> bytes:
     return f"|{library_versions(PIXEL_LIBRARIES)}".encode()
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryResult:
+_NO_FILES: Mapping[str, str] = MappingProxyType({})
+
+
+class MemoryResult(NamedTuple):
     """A result in memory."""
 
     value: Any
-    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, str] = _NO_FILES
     """The files that the value names, each with its sha256 at that time."""
     seconds: float = 0.0
     """How many seconds it took to make."""
@@ -204,12 +206,10 @@ class Store:
                 most = (_SPARE_ALIASES + 2 * len(self._results), 2 * len(self._aliases))
                 self._most_aliases = max(most)
             self._aliases[alias] = key
-        held = self._results.get(key)
-        if self.on_disk is None:
-            return
-        is_held = held is not None and held.remake_seconds > 0
-        if not is_held:
-            self.on_disk.add_alias(alias, key)
+        if self.on_disk is not None:
+            held = self._results.get(key)
+            if held is None or held.remake_seconds <= 0:
+                self.on_disk.add_alias(alias, key)
 
     @contextmanager
     def batched(self) -> Iterator[None]:
@@ -249,10 +249,12 @@ class Store:
         """
         return None if self.on_disk is None else self.on_disk.not_storable.get(node)
 
-    def take_warnings(self) -> Iterator[str]:
+    def take_warnings(self) -> list[str]:
         """The warnings about results on disk since the last call, as text."""
+        warnings: list[str] = []
         while self.on_disk is not None and self.on_disk.warnings:
-            yield self.on_disk.warnings.popleft()
+            warnings.append(self.on_disk.warnings.popleft())
+        return warnings
 
     def clear(self) -> None:
         """Forgets everything in memory."""
@@ -279,8 +281,10 @@ class Store:
         return len(self._results)
 
 
-def _files_of(value: Any) -> dict[str, str]:
+def _files_of(value: Any) -> Mapping[str, str]:
     """The files that a value names but does not contain, each with its sha256."""
+    if not isinstance(value, (Checkpoint, Path)):
+        return _NO_FILES
     try:
         if isinstance(value, Checkpoint):
             return {str(path): digest for path, digest in resolve(value).hashed_files}
@@ -288,7 +292,7 @@ def _files_of(value: Any) -> dict[str, str]:
             return {str(value): file_sha256(value)}
     except (OSError, CheckpointError):
         pass
-    return {}
+    return _NO_FILES
 
 
 def _is_unchanged(path: str, sha256: str) -> bool:
