@@ -156,9 +156,23 @@ def _check(name: str, module: str) -> None:
         _refuse(f"the module {module}, which Python or a library has", "choose another name")
 
 
-_LIBRARIES = tuple(
-    "av cv2 diffusers networkx numpy peft pil pydantic pytest rich scipy sdgraph torch "
-    "transformers typer yaml".split()
+_LIBRARIES = (
+    "av",
+    "cv2",
+    "diffusers",
+    "networkx",
+    "numpy",
+    "peft",
+    "pil",
+    "pydantic",
+    "pytest",
+    "rich",
+    "scipy",
+    "sdgraph",
+    "torch",
+    "transformers",
+    "typer",
+    "yaml",
 )
 """Modules that sdgraph imports, which a file of that name in a folder with tests would hide."""
 

@@ -12,12 +12,23 @@ from typing import NoReturn
 
 import typer
 
-from . import cache, catalog, history, inspect, models, new, run
+from . import cache, catalog, doctor, history, inspect, models, new, run
 from .app import app, command_line
 from .exit_codes import exit_on_error
 from .safe_output import safe_stream
 
-__all__ = ["app", "cache", "catalog", "history", "inspect", "main", "models", "new", "run"]
+__all__ = [
+    "app",
+    "cache",
+    "catalog",
+    "doctor",
+    "history",
+    "inspect",
+    "main",
+    "models",
+    "new",
+    "run",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -10,7 +10,7 @@ from .media_errors import (
     raise_wrong_kind,
 )
 from .output_folders import OutputFolders, refuse_outside, write_only_in
-from .paths import describe_path, expand_home, sdgraph_home
+from .paths import describe_path, expand_home, runs_folder, sdgraph_home
 from .plain_files import (
     UnsuitableFileError,
     hash_files,
@@ -71,6 +71,7 @@ __all__ = [
     "refuse_outside",
     "remove_leftovers",
     "resolve_path",
+    "runs_folder",
     "sdgraph_home",
     "shipped_workflows",
     "special_kind",

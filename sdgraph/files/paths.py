@@ -41,6 +41,17 @@ def sdgraph_home() -> Path:
     return Path(folder).expanduser().absolute() if folder else Path.home() / ".cache" / "sdgraph"
 
 
+def runs_folder() -> Path | None:
+    """The folder of all records: $SDGRAPH_RUNS, or `runs` in sdgraph's home folder.
+
+    None if that variable is empty: then nothing is recorded.
+    """
+    chosen = os.environ.get("SDGRAPH_RUNS")
+    if chosen is not None:
+        return Path(chosen).expanduser().absolute() if chosen else None
+    return sdgraph_home() / "runs"
+
+
 def describe_path(path: str | Path, wanted: str = "file") -> str:
     """What is at a path, for an error: "no such file", "a folder", "a file, no folder".
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import Problem, SdgraphError, did_you_mean
-from sdgraph.files import open_regular_file, read_text
+from sdgraph.files import open_regular_file, read_text, runs_folder
 
-from .recorder import EVENTS, HEAD, SUMMARY, is_locked, runs_folder
+from .recorder import EVENTS, HEAD, SUMMARY, is_locked
 from .summary import RunSummary, summarize_events
 
 _MAX_BYTES = 64 * 2**20

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 from sdgraph import events
 from sdgraph.errors import InvalidWorkflowError
-from sdgraph.files import open_regular_file, sdgraph_home
+from sdgraph.files import open_regular_file, runs_folder
 from sdgraph.graph import Graph, needs_models
 from sdgraph.language import PortablePaths, write_workflow
 from sdgraph.media import escape_surrogates
@@ -40,17 +40,6 @@ _PARTIAL = "summary.part"
 _RECORD_NAME = re.compile(r"\d{8}-\d{6}-\d{3}[0-9a-f]{4}")
 
 _log = logging.getLogger(__name__)
-
-
-def runs_folder() -> Path | None:
-    """The folder of all records: $SDGRAPH_RUNS, or `runs` in sdgraph's home folder.
-
-    None if that variable is empty: then nothing is recorded.
-    """
-    chosen = os.environ.get("SDGRAPH_RUNS")
-    if chosen is not None:
-        return Path(chosen).expanduser().absolute() if chosen else None
-    return sdgraph_home() / "runs"
 
 
 @contextmanager
