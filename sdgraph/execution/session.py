@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -179,7 +179,7 @@ class Session:
 
     def _execute(self, plan: Plan, emitter: EventEmitter, keep_going: bool) -> dict[Node[Any], Any]:
         """Runs a plan; whatever happens, the results are on disk when it ends."""
-        with nullcontext() if self.store is None else self.store.batched():
+        with self._batched_store():
             return self._execute_and_replan(plan, emitter, keep_going)
 
     def _execute_and_replan(
@@ -242,16 +242,21 @@ class Session:
         dtype: str | None,
         known_results: Mapping[Node[Any], StoredResult] | None = None,
     ) -> Plan:
-        return make_plan(
-            graph,
-            store=self.store,
-            device=device,
-            dtype=dtype,
-            limits=self.models.limits(device),
-            contents=self.models.contents(device),
-            known_results=known_results,
-            batch=self.batch,
-        )
+        with self._batched_store():
+            return make_plan(
+                graph,
+                store=self.store,
+                device=device,
+                dtype=dtype,
+                limits=self.models.limits(device),
+                contents=self.models.contents(device),
+                known_results=known_results,
+                batch=self.batch,
+            )
+
+    def _batched_store(self) -> AbstractContextManager[None]:
+        """Within it the store looks at the disk, and writes small results, not for each alone."""
+        return nullcontext() if self.store is None else self.store.batched()
 
 
 def _warnings(plan: Plan) -> list[Problem]:

@@ -42,6 +42,7 @@ from .disk_budget import DiskBudget
 from .disk_result import DiskResult, LostRecordError
 from .disk_speed import DiskSpeed
 from .file_systems import is_on_local_disk
+from .known_names import Freshness, Subfolders
 from .not_kept import NotKept, NotKeptNotes
 from .packed_records import MAX_BYTES as MAX_PACKED_BYTES
 from .packed_records import PackedRecords
@@ -92,7 +93,11 @@ class DiskStore:
         self.aliases = Aliases(self.folder)
         self.not_kept = NotKeptNotes(self.folder)
         packs = is_on_local_disk(self.folder) if packs is None else packs
-        self._packed = PackedRecords(self.folder, self._warn) if packs else None
+        self._freshness = Freshness()
+        self._subfolders = Subfolders(self._root, self._freshness) if packs else None
+        """The subfolders; None if the folder may be on a network drive, whose clock may differ."""
+        packed = PackedRecords(self.folder, self._warn, self._freshness) if packs else None
+        self._packed = packed
         self._budget = DiskBudget(self.folder, limit, self.aliases, self._packed)
         self.speed = DiskSpeed()
         self.warnings: deque[str] = deque()
@@ -121,6 +126,8 @@ class DiskStore:
         if self._packed is not None and (text := self._packed.get(key)) is not None:
             header = self._packed_header(key, text)
             return None if header is None else DiskResult(self, key, header, is_packed=True)
+        if self._lacks_subfolder(key):
+            return None
         path = self.path_of(key)
         if not os.path.exists(path):  # noqa: PTH110  most often it does not: no exception, no Path
             return None
@@ -165,20 +172,30 @@ class DiskStore:
     def key_of(self, alias: bytes) -> bytes | None:
         """The key that an alias leads to, or None."""
         key = None if self._packed is None else self._packed.key_of(alias)
-        return self.aliases.get(alias) if key is None else key
+        if key is not None or self._lacks_subfolder(alias):
+            return key
+        return self.aliases.get(alias)
 
     def add_alias(self, alias: bytes, key: bytes) -> None:
         """Makes an alias lead to a key, if there is a record under the key."""
-        if self._packed is not None and self._packed.has(key):
-            self._packed.add_alias(alias, key)
-        elif Path(self.path_of(key)).exists():
+        if self._packed is not None and self._packed.add_alias(alias, key):
+            return
+        if not self._lacks_subfolder(key) and Path(self.path_of(key)).exists():
             self.aliases.put(alias, key)
+            self._add_subfolder(alias)
 
     @contextmanager
     def batched(self) -> Iterator[None]:
-        """Within it small results are written together, at most a moment later; at its end, all."""
-        with nullcontext() if self._packed is None else self._packed.batched():
-            yield
+        """Within it small results are written together, at most a moment later; at its end, all.
+
+        What other processes write is seen a moment later too.
+        """
+        self._freshness.begin()
+        try:
+            with nullcontext() if self._packed is None else self._packed.batched():
+                yield
+        finally:
+            self._freshness.end()
 
     def is_worth_writing(self, key: bytes, size: int, remake_seconds: float) -> bool:
         """Whether a result takes longer to make again than to keep and fetch (see `admission`).
@@ -188,7 +205,20 @@ class DiskStore:
         is_worth = is_worth_keeping(remake_seconds, size, self.speed.seconds_per_byte)
         if not (is_worth or self._unwritable):
             self.not_kept.put(key, NotKept(remake_seconds, size))
+            self._add_subfolder(key)
         return is_worth
+
+    def note(self, key: bytes) -> NotKept | None:
+        """The note that a result is not kept on purpose, if there is one."""
+        return None if self._lacks_subfolder(key) else self.not_kept.get(key)
+
+    def _lacks_subfolder(self, key: bytes) -> bool:
+        """Whether no file that belongs to a key exists, as there is no subfolder for it."""
+        return self._subfolders is not None and self._subfolders.lack(key[:1].hex())
+
+    def _add_subfolder(self, key: bytes) -> None:
+        if self._subfolders is not None:
+            self._subfolders.add(key[:1].hex())
 
     def put(
         self,
@@ -247,6 +277,7 @@ class DiskStore:
             reason = error.problems[0].found
             self._warn(f"results are not kept in {self.folder}: {reason}; the run goes on")
             return False
+        self._add_subfolder(key)
         self.speed.add(size, time.perf_counter() - began)
         if self._keys_version is None:
             self._write_keys_version()

@@ -4,8 +4,10 @@ The operations:
 
 1. Write: outside of a run a record is committed at once. During a run (`batched`), records wait and
    are committed together: when those that wait took `COMMIT_WORK_S` to make, when there are
-   `COMMIT_COUNT`, after `COMMIT_DELAY_S`, and before the run ends, however it ends. So a process
-   that is killed loses a few hundredths of a second of work at most.
+   `COMMIT_COUNT`, after `COMMIT_DELAY_S`, and before the run ends, however it ends. So what took
+   `COMMIT_WORK_S` or longer is on disk before its node counts as finished. A process that is killed
+   may lose quicker results that it told as finished in the last `COMMIT_DELAY_S`: less work than
+   `COMMIT_WORK_S` in all. A commit of its own for each would cost several times as much.
 2. Read: from those that wait, else from the database. A record says its key. Its time of use is
    set anew if it is older than a minute.
 3. Alias: a second key of a record, in a table of its own.
@@ -27,11 +29,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .database import Database, NewerDatabaseError
+from .known_names import Freshness, KnownKeys
 from .record_files import RecordFile
 
 MAX_BYTES = 4096
 """The longest record, in bytes; what is larger has a file of its own."""
-COMMIT_COUNT = 500
+COMMIT_COUNT = 2000
 COMMIT_WORK_S = 0.02
 COMMIT_DELAY_S = 0.1
 
@@ -39,11 +42,14 @@ NAME = "small-results.sqlite"
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records
-    (key BLOB PRIMARY KEY, used REAL, remake_seconds REAL, record TEXT) WITHOUT ROWID;
+    (key BLOB UNIQUE NOT NULL, used REAL, remake_seconds REAL, record TEXT);
 CREATE TABLE IF NOT EXISTS aliases (alias BLOB PRIMARY KEY, key BLOB, made REAL) WITHOUT ROWID
 """
+# Records are in the order in which they were written, so that a commit of many changes few pages;
+# only their keys are sorted.
 _ROW_BYTES = 150
 """About what a record takes besides its text: its keys and its alias."""
+_INSERT = "INSERT OR REPLACE INTO records (key, used, remake_seconds, record) VALUES (?, ?, ?, ?)"
 _RECENT_S = 60.0
 _OLD_ALIAS_S = 90 * 86400
 _ERRORS = (sqlite3.Error, OSError)
@@ -60,7 +66,7 @@ def is_commit_due(count: int, work_seconds: float) -> bool:
     """Whether so many records that took so long to make are to be committed now.
 
     Example:
-        >>> is_commit_due(1, 0.001), is_commit_due(1, 3.0), is_commit_due(1000, 0.0)
+        >>> is_commit_due(1, 0.001), is_commit_due(1, 3.0), is_commit_due(5000, 0.0)
         (False, True, True)
     """
     return count >= COMMIT_COUNT or work_seconds >= COMMIT_WORK_S
@@ -72,14 +78,16 @@ class PackedRecords:
     Args:
         folder: The folder of the store, on a local disk.
         warn: Called with the text of each problem.
+        freshness: When to look whether another process has added records.
     """
 
-    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, warn: Callable[[str], None], freshness: Freshness) -> None:
         self._database = Database(folder / NAME, _SCHEMA, _VERSION, warn)
         self._prefix = f"{folder / NAME}/"
         self._folder = folder
         self._warn = warn
         self._lock = threading.RLock()
+        self._known = KnownKeys(freshness)
         self._rows: dict[bytes, _Row] = {}
         self._aliases: dict[bytes, bytes] = {}
         self._touched: set[bytes] = set()
@@ -93,6 +101,8 @@ class PackedRecords:
         with self._lock:
             if (row := self._rows.get(key)) is not None:
                 return row.record
+            if self._known.is_sure_to_lack(key):
+                return None
             found = self._select("SELECT record, used FROM records WHERE key = ?", key)
             if found is None:
                 return None
@@ -118,26 +128,26 @@ class PackedRecords:
             self._commit_when_due()
             return self._is_usable
 
-    def has(self, key: bytes) -> bool:
-        """Whether there is a record under a key."""
-        with self._lock:
-            statement = "SELECT 1 FROM records WHERE key = ?"
-            return key in self._rows or self._select(statement, key) is not None
-
     def key_of(self, alias: bytes) -> bytes | None:
         """The key that an alias leads to, or None."""
         with self._lock:
             if (key := self._aliases.get(alias)) is not None:
                 return key
+            if self._known.is_sure_to_lack(alias):
+                return None
             found = self._select("SELECT key FROM aliases WHERE alias = ?", alias)
             return None if found is None else bytes(found[0])
 
-    def add_alias(self, alias: bytes, key: bytes) -> None:
-        """Makes an alias lead to a key."""
+    def add_alias(self, alias: bytes, key: bytes) -> bool:
+        """Makes an alias lead to a key; returns whether there is a record under the key."""
         with self._lock:
+            statement = "SELECT 1 FROM records WHERE key = ?"
+            if key not in self._rows and self._select(statement, key) is None:
+                return False
             if self._is_usable:
                 self._aliases[alias] = key
                 self._commit_when_due()
+            return True
 
     def list(self) -> Iterator[RecordFile]:
         """Every record, with the bytes that it takes."""
@@ -194,7 +204,7 @@ class PackedRecords:
 
             def work(connection: sqlite3.Connection) -> None:
                 change = connection.executemany
-                change("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows.values())
+                change(_INSERT, rows.values())
                 statement = "INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)"
                 change(statement, [(alias, key, now) for alias, key in aliases.items()])
                 uses = [(now, key) for key in touched]
@@ -205,6 +215,8 @@ class PackedRecords:
             except (*_ERRORS, NewerDatabaseError) as error:
                 self._fail(error)
             finally:
+                self._known.add(rows)
+                self._known.add(aliases)
                 self._rows, self._aliases, self._touched = {}, {}, set()
                 self._work_seconds = 0.0
 
@@ -218,7 +230,12 @@ class PackedRecords:
             self._timer.start()
 
     def _select(self, statement: str, key: bytes) -> Any:
-        return self._read(lambda connection: connection.execute(statement, (key,)).fetchone())
+        def work(connection: sqlite3.Connection) -> Any:
+            if self._known.lack(connection, key):
+                return None
+            return connection.execute(statement, (key,)).fetchone()
+
+        return self._read(work)
 
     def _read(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         if not self._is_usable or not self._database.exists:

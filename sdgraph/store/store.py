@@ -236,7 +236,7 @@ class Store:
 
         It is known after the result was made for the first time.
         """
-        note = None if self.on_disk is None or key is None else self.on_disk.not_kept.get(key)
+        note = None if self.on_disk is None or key is None else self.on_disk.note(key)
         return "" if note is None else str(note)
 
     def reason_not_stored(self, node: str) -> str | None:

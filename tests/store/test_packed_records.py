@@ -62,7 +62,7 @@ def test_any_small_value_comes_back_from_its_text(value: Any) -> None:
     assert content_of(serialization.value_of_header(again)) == header.content
 
 
-@given(st.integers(0, 2000), st.floats(0, 1), st.integers(0, 2000), st.floats(0, 1))
+@given(st.integers(0, 5000), st.floats(0, 1), st.integers(0, 5000), st.floats(0, 1))
 def test_more_that_waits_is_committed_no_later(
     count: int, seconds: float, more: int, longer: float
 ) -> None:
