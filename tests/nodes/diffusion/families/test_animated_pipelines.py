@@ -183,8 +183,8 @@ OVER: tuple[tuple[str, str, Task], ...] = (
 )
 
 
-def animated_by_diffusers(source: str, pipeline: str, adapter: Path, task: Task) -> Any:
-    """The frames that diffusers makes when it copies a U-Net and a motion adapter itself."""
+def animated_pipeline(source: str, pipeline: str, adapter: Path) -> Any:
+    """A pipeline for which diffusers copies a U-Net and a motion adapter itself."""
     import diffusers
     import torch
 
@@ -203,7 +203,7 @@ def animated_by_diffusers(source: str, pipeline: str, adapter: Path, task: Task)
         beta_schedule="linear",
         steps_offset=1,
     )
-    return call(pipe, task)
+    return pipe
 
 
 @pytest.mark.parametrize(("source", "pipeline", "task"), OVER)
@@ -213,7 +213,7 @@ def test_a_motion_adapter_over_a_checkpoint_for_pictures_makes_what_diffusers_ma
     adapter = random_folder("motion-adapter")
     node = node_for(Checkpoint(source, motion=adapter), task)
     assert not problems_of(node)
-    expected = animated_by_diffusers(source, pipeline, adapter, task)
+    expected = call(animated_pipeline(source, pipeline, adapter), task)
     assert (run(node, session=session()).frames == expected).all()
 
 
