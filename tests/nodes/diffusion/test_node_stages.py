@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from safetensors.torch import load
 
-from sdgraph import Checkpoint, Node
+from sdgraph import Checkpoint, Graph, Node, Session, run
 from sdgraph.models import ModelCache, Models
 from sdgraph.nodes import (
     ControlNet,
     DepthToImage,
     Edit,
+    Frames,
     Image2Image,
     Image2Video,
     Inpaint,
@@ -25,14 +26,16 @@ from sdgraph.nodes import (
     Upscale,
     Variation,
     Video2Video,
+    VideoFromFrames,
 )
 from sdgraph.nodes.diffusion.families import Task, family_of
 from sdgraph.nodes.diffusion.random_checkpoints import PIPELINES
-from sdgraph.values import DepthMap, EdgeMap, Image, Mask, Video
+from sdgraph.values import DepthMap, EdgeMap, Image, Lora, Mask, Video
 from tests.nodes.diffusion.families.conftest import ftfy, random_folder
 from tests.nodes.diffusion.families.test_controlnet_pipelines import PAIRS as CONTROL_PAIRS
 from tests.nodes.diffusion.families.test_edit_pipelines import small_pictures
 from tests.support.effort import each_nth
+from tests.support.lora_files import tensors, write
 
 __all__ = ["ftfy", "random_folder", "small_pictures"]
 
@@ -90,6 +93,9 @@ SAME_PIPELINES = {
 """The checkpoints whose pipelines are those of others."""
 
 NAMES = [*PIPELINES.keys() - SAME_PIPELINES, *(f"tiny/{name}" for name in SHIPPED)]
+
+
+TEXT_TO_IMAGE = Checkpoint("tiny/text-to-image")
 
 
 class EmbeddedError(Exception):
@@ -150,3 +156,58 @@ def test_pipelines_with_control_networks_need_none_to_embed_prompts(
     )
     whole, alone = embed_both_ways(node)
     assert alone == whole
+
+
+def planned_stages(node: Node[Any], target: Node[Any] | None = None) -> list[str]:
+    """The names of the stages that a plan of a target has for a node, which may be the target."""
+    steps = Session(device="cpu", store=None).plan(Graph.of(target or node)).steps
+    return [stage.name for step in steps if step.node == node for stage in step.stages]
+
+
+def test_a_node_whose_text_encoders_read_the_frames_of_a_video_embeds_each_frame_itself(
+    random_folder: Callable[[str], Path],
+) -> None:
+    checkpoint = Checkpoint(random_folder("qwen-image-edit"))
+    clip = Video(np.stack([PHOTO.numpy, 255 - PHOTO.numpy]), 8)
+    one = Edit(prompt="a red star", image=clip[1], checkpoint=checkpoint, steps=1)
+    each = one.replace(image=Frames(video=clip))
+    joined = VideoFromFrames(frames=each)
+    assert planned_stages(one) == ["prompt"] and planned_stages(each, joined) == []
+    video = run(joined, session=Session(device="cpu", store=None))
+    expected = run(one, session=Session(device="cpu", store=None))
+    assert (video[1].numpy == expected.numpy).all() and video[0] != video[1]
+
+
+def test_a_node_whose_text_encoders_read_words_alone_embeds_them_once_for_all_frames() -> None:
+    clip = Video(np.stack([PHOTO.numpy] * 2), 8)
+    node = Image2Image(prompt="a star", image=Frames(video=clip), checkpoint=TEXT_TO_IMAGE)
+    assert planned_stages(node, VideoFromFrames(frames=node)) == ["prompt"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "scale", "stages"),
+    [
+        ("unet", 1.0, 1),
+        ("text_encoder", 1.0, 0),
+        ("unet text_encoder", 1.0, 0),
+        ("unet text_encoder", 0.0, 1),
+    ],
+)
+@pytest.mark.parametrize("layout", ["diffusers", "kohya"])
+def test_prompts_are_embedded_without_the_denoiser_unless_a_lora_changes_text_encoders(
+    tmp_path: Path, layout: str, changed: str, scale: float, stages: int
+) -> None:
+    begins = {"unet": ("unet.", "lora_unet_"), "text_encoder": ("text_encoder.", "lora_te_")}
+    kept = tuple(begin for part in changed.split() for begin in begins[part])
+    arrays = tensors(TEXT_TO_IMAGE.source, layout=layout)
+    chosen = {name: array for name, array in arrays.items() if name.startswith(kept)}
+    assert chosen
+    path = write(tmp_path / "x.safetensors", chosen)
+    node = Text2Image(prompt="a star", checkpoint=TEXT_TO_IMAGE, loras=[Lora(path, scale=scale)])
+    assert not list(node.check()) and len(list(node.stages())) == stages
+    assert len(planned_stages(node)) == stages
+
+
+def test_a_lora_that_is_not_here_yet_may_change_text_encoders() -> None:
+    node = Text2Image(prompt="a star", checkpoint=TEXT_TO_IMAGE, loras=[Lora("someone/style")])
+    assert planned_stages(node) == []
