@@ -16,7 +16,7 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.models import part_warnings, resolve, resolve_part
 from sdgraph.models.checkpoint import single_files
 from sdgraph.models.formats import pickles
-from sdgraph.models.formats.single_file_kinds import BASES
+from sdgraph.models.formats.single_file_kinds import BASES, Base
 from sdgraph.models.sources.shipped import shipped_folder
 from sdgraph.values import Part
 from tests.support import fake_checkpoints, gguf_files
@@ -27,6 +27,12 @@ ONE, TWO, XL = (
     next(base for base in BASES if base.label == label)
     for label in ("Stable Diffusion 1.x", "Stable Diffusion 2.x", "SDXL")
 )
+
+STABLE_VIDEO = header(
+    Base(label="", channels=8, text_width=1024),
+    **{"model.diffusion_model.input_blocks.1.0.time_stack.in_layers.0.weight": (320,)},
+)
+"""The header of a file of Stable Video Diffusion; without its last tensor of an unknown base."""
 
 
 @pytest.fixture
@@ -218,6 +224,7 @@ def test_a_file_that_is_not_there_is_no_folder(tmp_path: Path) -> None:
         ({"decoder.conv_in.weight": (4, 4, 3, 3)}, "a VAE", "part"),
         (header(next(b for b in BASES if "refiner" in b.label)), "the SDXL refiner", "base model"),
         (header(next(b for b in BASES if b.channels == 7)), "x4 upscaler", "no node takes it"),
+        (STABLE_VIDEO, "a checkpoint of Stable Video Diffusion", "a folder in diffusers' layout"),
         (header(replace(ONE, width=32)), "a checkpoint of an unknown base", "config:"),
         (
             {n: s for n, s in header(ONE).items() if "first_stage" not in n},
