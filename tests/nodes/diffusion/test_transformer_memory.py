@@ -13,12 +13,11 @@ import pytest
 import torch
 
 from sdgraph.nodes.diffusion.families import FAMILIES, ModelFamily
+from tests.support.effort import each_nth
 from tests.support.memory_peaks import empty, meta_module, peak
 from tests.support.memory_peaks import (
     use_attention_without_matrix as _without_matrix,  # noqa: F401
 )
-
-pytestmark = pytest.mark.slow
 
 FEW = {"num_layers": 2, "num_single_layers": 2}
 FLUX = {**FEW, "guidance_embeds": True}
@@ -186,8 +185,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("label", CASES)
-@pytest.mark.parametrize(("images", "side"), [(1, 128), (2, 128), (1, 64)], ids=str)
+@pytest.mark.parametrize("label", each_nth(CASES, len(CASES)))
+@pytest.mark.parametrize(
+    ("images", "side"), each_nth([(1, 128), (2, 128), (1, 64)], 3, arguments=2), ids=str
+)
 def test_a_step(label: str, images: int, side: int) -> None:
     import diffusers
 
@@ -223,6 +224,7 @@ def qwen_edit(side: int) -> tuple[Any, Callable[[Any], Any]]:
     return QWEN, lambda module: module(**inputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "class_name", "make"),
     [
@@ -267,6 +269,7 @@ SANA_AUTOENCODER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("images", "side", "mode"), [(1, 32, None), (2, 16, None), (1, 64, "tiled"), (2, 16, "sliced")]
 )

@@ -9,14 +9,13 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
+from tests.support.effort import each_nth
 from tests.support.memory_peaks import empty, meta_module, peak
 from tests.support.memory_peaks import (
     use_attention_without_matrix as _without_matrix,  # noqa: F401
 )
 
 from .test_transformer_memory import family_called
-
-pytestmark = pytest.mark.slow
 
 WAN_1B: dict[str, Any] = {"num_attention_heads": 12, "ffn_dim": 8960}
 WAN_14B: dict[str, Any] = {"num_attention_heads": 40, "ffn_dim": 13824}
@@ -171,27 +170,31 @@ def hunyuan(
 
 @pytest.mark.parametrize(
     ("label", "class_name", "make", "config", "timed"),
-    [
-        ("Wan", "WanTransformer3DModel", wan, WAN_1B, False),
-        ("Wan", "WanTransformer3DModel", wan, WAN_14B, False),
-        ("Wan", "WanTransformer3DModel", wan, FROM_PICTURE, False),
-        ("Wan", "WanTransformer3DModel", wan, WAN_5B, True),
-        ("Wan VACE", "WanVACETransformer3DModel", vace, VACE_1B, False),
-        ("Wan VACE", "WanVACETransformer3DModel", vace, VACE_14B, False),
-        ("Wan Animate", "WanAnimateTransformer3DModel", animate, ANIMATE, False),
-        ("LTX-Video", "LTXVideoTransformer3DModel", ltx, {}, False),
-        ("LTX-Video", "LTXVideoTransformer3DModel", ltx, {}, True),
-        ("LTX-2", "LTX2VideoTransformer3DModel", ltx2, {"rope_type": "split"}, False),
-        ("LTX-2", "LTX2VideoTransformer3DModel", ltx2, {"rope_type": "split"}, True),
-        ("CogVideoX", "CogVideoXTransformer3DModel", cog, COG_2B, False),
-        ("CogVideoX", "CogVideoXTransformer3DModel", cog, COG_5B, False),
-        ("HunyuanVideo", "HunyuanVideoTransformer3DModel", hunyuan, HUNYUAN, False),
-        ("HunyuanVideo I2V", "HunyuanVideoTransformer3DModel", hunyuan, REPLACED, False),
-        ("HunyuanVideo I2V", "HunyuanVideoTransformer3DModel", hunyuan, CONCATENATED, False),
-    ],
+    each_nth(
+        [
+            ("Wan", "WanTransformer3DModel", wan, WAN_1B, False),
+            ("Wan", "WanTransformer3DModel", wan, WAN_14B, False),
+            ("Wan", "WanTransformer3DModel", wan, FROM_PICTURE, False),
+            ("Wan", "WanTransformer3DModel", wan, WAN_5B, True),
+            ("Wan VACE", "WanVACETransformer3DModel", vace, VACE_1B, False),
+            ("Wan VACE", "WanVACETransformer3DModel", vace, VACE_14B, False),
+            ("Wan Animate", "WanAnimateTransformer3DModel", animate, ANIMATE, False),
+            ("LTX-Video", "LTXVideoTransformer3DModel", ltx, {}, False),
+            ("LTX-Video", "LTXVideoTransformer3DModel", ltx, {}, True),
+            ("LTX-2", "LTX2VideoTransformer3DModel", ltx2, {"rope_type": "split"}, False),
+            ("LTX-2", "LTX2VideoTransformer3DModel", ltx2, {"rope_type": "split"}, True),
+            ("CogVideoX", "CogVideoXTransformer3DModel", cog, COG_2B, False),
+            ("CogVideoX", "CogVideoXTransformer3DModel", cog, COG_5B, False),
+            ("HunyuanVideo", "HunyuanVideoTransformer3DModel", hunyuan, HUNYUAN, False),
+            ("HunyuanVideo I2V", "HunyuanVideoTransformer3DModel", hunyuan, REPLACED, False),
+            ("HunyuanVideo I2V", "HunyuanVideoTransformer3DModel", hunyuan, CONCATENATED, False),
+        ],
+        16,
+        arguments=5,
+    ),
     ids=short,
 )
-@pytest.mark.parametrize("size", [(21, 60, 104), (5, 30, 52)], ids=str)
+@pytest.mark.parametrize("size", each_nth([(21, 60, 104), (5, 30, 52)], 2), ids=str)
 def test_a_step(
     label: str, class_name: str, make: Any, config: Any, timed: bool, size: tuple[int, int, int]
 ) -> None:
@@ -225,6 +228,7 @@ class MasksOfHalf(TorchFunctionMode):  # type: ignore[misc]
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(31, 30, 53), (9, 30, 53), (5, 15, 26)], ids=str)
 def test_a_step_whose_masks_are_of_all_pairs_of_tokens(size: tuple[int, int, int]) -> None:
     import diffusers
@@ -252,6 +256,7 @@ def test_a_step_whose_masks_are_of_all_pairs_of_tokens(size: tuple[int, int, int
     assert estimated == pytest.approx(measured, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "class_name", "config", "shape", "scale", "frames"),
     [
@@ -309,6 +314,7 @@ def test_encoding_a_video_takes_less_than_decoding_one(
     assert measured < decoder.memory(dict(module.config), 17, 128 * 192, "float16")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompts", [1, 2])
 def test_bringing_embeddings_to_the_width_of_the_denoiser(prompts: int) -> None:
     from diffusers.pipelines.ltx2 import LTX2TextConnectors
@@ -340,6 +346,7 @@ AS_XL: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "config"), [("AnimateDiff", AS_2D), ("AnimateDiff XL", AS_XL)], ids=short
 )
@@ -356,6 +363,7 @@ def test_a_step_with_a_motion_adapter(label: str, config: Any, size: tuple[int, 
     assert estimated == pytest.approx(measured, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(14, 72, 128), (8, 40, 64)], ids=str)
 def test_a_step_and_the_decoding_of_stable_video_diffusion(size: tuple[int, int, int]) -> None:
     import diffusers
