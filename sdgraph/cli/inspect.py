@@ -1,4 +1,4 @@
-"""The commands that only print: `validate`, `show`, `nodes`, `schema`."""
+"""The commands that only print: `validate`, `show`, `diff`, `nodes`, `schema`."""
 
 from __future__ import annotations
 
@@ -88,6 +88,45 @@ def show(
     else:
         draw = diagram.as_mermaid if mermaid else diagram.as_text
         write_line(draw(workflow.template, registry))
+
+
+@command
+def diff(
+    first: Annotated[Path, typer.Argument(help="a saved picture or video", metavar="FILE")],
+    second: Annotated[Path, typer.Argument(help="another one", metavar="OTHER")],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Print what differs in how two pictures were made, and in their pixels.
+
+    Pictures without a record are compared by their pixels alone.
+    """
+    from sdgraph.errors import MediaError
+    from sdgraph.provenance import compare_files
+
+    from .request import ArgumentError
+    from .terminal import print_note, print_table, print_text
+
+    try:
+        found = compare_files(first, second)
+    except MediaError as error:
+        raise ArgumentError(error.problems) from error
+    for notice in found.notices:
+        print_note(f"not compared: {notice.as_line()}")
+    if as_json:
+        print_json(found.as_data())
+        return
+    if found.made:
+        headers = ("how it was made", str(first), str(second))
+        print_table(headers, [difference.as_row() for difference in found.made])
+    elif found.made is not None:
+        print_text("made in the same way, as far as the records say")
+    if found.same_bytes:
+        print_text("the files are equal, byte for byte")
+    elif found.pixels is not None:
+        print_text(f"pixels: {found.pixels}")
+    else:
+        print_text("pixels: of videos not compared; the files differ")
 
 
 @command

@@ -1,4 +1,4 @@
-"""Saved pictures are made again, runs listed and drawn, and files watched on the command line."""
+"""Saved pictures are made again and compared, runs listed and drawn, and files watched."""
 
 from __future__ import annotations
 
@@ -269,3 +269,22 @@ def test_what_a_sweep_takes_its_values_from_is_watched_too(tmp_path: Path) -> No
     assert watcher.changed() == []
     PIL.Image.new("RGB", (8, 8), "red").save(tmp_path / "photos" / "c.png")
     assert watcher.changed() == [tmp_path / "photos"]
+
+
+# comparing
+
+
+def test_diff_says_what_differs_between_two_pictures(command: Command) -> None:
+    command("run", "flow.yaml", "grey=7")
+    command("run", "flow.yaml", "grey=9", "target=out/b.png")
+    code, out, err = command("diff", "out/a.png", "out/b.png")
+    assert (code, err) == (0, "")
+    assert re.search(r"^inputs\.grey +7 +9 *$", out, re.M) and "versions" not in out
+    assert "pixels: " in out and "by at most 2 of 255" in out
+    data = json.loads(command("diff", "out/a.png", "out/b.png", "--json")[1])
+    assert {"what": "inputs.grey", "first": 7, "second": 9} in data["made"]
+    assert "byte for byte" in command("diff", "out/a.png", "out/a.png")[1]
+    code, out, err = command("diff", "p.png", "out/a.png")
+    assert code == 0 and "not compared: p.png: no record" in err and "pixels: " in out
+    code, _, err = command("diff", "p.png", "gone.png")
+    assert code == 2 and "no such file" in err
