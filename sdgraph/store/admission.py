@@ -34,6 +34,34 @@ HASH_SECONDS_PER_BYTE = 0.7e-9
 """About what SHA-256 takes on a processor of today."""
 
 
+_DEFLATED_ALWAYS = 1 / 8
+_DEFLATED_AT_MOST = 1 / 2
+
+
+def is_worth_deflating(ratio: float, seconds_per_byte: float, disk_seconds_per_byte: float) -> bool:
+    """Whether an array is to be deflated before it is written to the disk.
+
+    Masks, edges and drawings are, because they take little time and a small part of their room.
+    Others are if that takes no longer than to write and to read what it saves.
+
+    Args:
+        ratio: The deflated bytes by those of the array.
+        seconds_per_byte: How long it takes to deflate a byte.
+        disk_seconds_per_byte: How long it takes to write a byte and to read it again.
+
+    Example:
+        >>> disk, network_drive = 2e-9, 200e-9
+        >>> is_worth_deflating(0.45, 10e-9, disk), is_worth_deflating(0.45, 10e-9, network_drive)
+        (False, True)
+        >>> is_worth_deflating(0.05, 5e-9, disk)
+        True
+    """
+    if ratio <= _DEFLATED_ALWAYS:
+        return True
+    saved = (1 - ratio) * disk_seconds_per_byte
+    return ratio <= _DEFLATED_AT_MOST and seconds_per_byte <= saved
+
+
 def is_worth_keeping(remake_seconds: float, size: int, seconds_per_byte: float) -> bool:
     """Whether a result is to be kept on disk.
 

@@ -249,23 +249,22 @@ class DiskStore:
         """
         if self._unwritable:
             return False
+        if self._keys_version is None:
+            self._drop_older_records()
+        remake = seconds if remake_seconds is None else remake_seconds
+        header = Header(content, node, seconds, files, key=key.hex(), remake_seconds=remake)
         try:
-            remake = seconds if remake_seconds is None else remake_seconds
-            header = Header(content, node, seconds, files, key=key.hex(), remake_seconds=remake)
             text = self._packable_text(value, header)
-            chunks = serialization.to_chunks(value, header) if text is None else [text.encode()]
+            if text is not None and self._packed is not None:
+                return self._pack(self._packed, key, text, header)
+            chunks = serialization.to_chunks(value, header, self.speed.seconds_per_byte)
         except NotSerializableError as error:
             self.not_storable[node] = str(error)
             self._warn(f"results of {node} are not kept on disk: {error}")
             return False
-        path = self.path_of(key)
-        if self._keys_version is None:
-            self._drop_older_records()
-        size = sum(map(len, chunks))
-        if size > self._budget.goal or (text is None and _is_newer(path)):
+        path, size = self.path_of(key), sum(map(len, chunks))
+        if size > self._budget.goal or _is_newer(path):
             return False
-        if text is not None and self._packed is not None:
-            return self._pack(self._packed, key, text, header)
         began = time.perf_counter()
         try:
             # The store's own folder is not one that a workflow names. A record that a power failure
@@ -296,6 +295,8 @@ class DiskStore:
         """Puts a small record into the database."""
         if self._keys_version is None:
             self._write_keys_version()
+        if len(text) > self._budget.goal:
+            return False
         if not packed.put(key, text, header.remake_seconds, header.seconds):
             return False
         self._lost.discard(key)

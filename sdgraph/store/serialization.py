@@ -3,8 +3,8 @@
 A record is made and read in these steps:
 
 1. A value becomes plain data (JSON): `{kind: {field: plain field}}`, down to numbers and texts.
-2. Its arrays become tensors, which the plain data names by number; they are deflated if that at
-   least halves them.
+2. Its arrays become tensors, which the plain data names by number; they are deflated if a sample
+   shows that this is worth its time (`admission.is_worth_deflating`).
 3. The plain data goes into the file's header, with the content hash and the node that made it. A
    plan reads only the header, and no arrays.
 4. When a record is read, a kind is looked up by its name among those that are imported already.
@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import zlib
 from collections.abc import Callable, Mapping
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +30,8 @@ from sdgraph.formatting import with_article
 from sdgraph.models.formats.safetensors_files import NUMPY_DTYPES, open_to_read
 from sdgraph.models.formats.safetensors_files import read_header as read_safetensors_header
 from sdgraph.values import Value, content_of, find_kind
+
+from .admission import is_worth_deflating
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -146,17 +149,25 @@ def to_bytes(value: object, header: Header) -> bytes:
     return b"".join(to_chunks(value, header))
 
 
-def to_chunks(value: object, header: Header) -> list[bytes | memoryview]:
+def to_chunks(
+    value: object, header: Header, disk_seconds_per_byte: float = inf
+) -> list[bytes | memoryview]:
     """The record of a value, in chunks to be written one after another.
 
     The chunks of arrays are their own memory: a large picture is not copied.
+
+    Args:
+        value: The value.
+        header: What the record says about it.
+        disk_seconds_per_byte: How long it takes to write a byte and to read it again; arrays are
+            deflated if that is quicker.
 
     Raises:
         NotSerializableError: A value of this kind cannot be stored.
     """
     arrays: Arrays = {}
     record = {**header._asdict(), "files": dict(header.files), "value": to_plain(value, arrays)}
-    tensors = {name: _deflate(array) for name, array in arrays.items()}
+    tensors = {name: _deflate(array, disk_seconds_per_byte) for name, array in arrays.items()}
     shapes = {name: [array.dtype.name, *array.shape] for name, array in arrays.items()}
     text = json.dumps({**record, "arrays": shapes})
     return _safetensors_chunks(tensors, {"sdgraph_result": str(VERSION), "record": text})
@@ -271,17 +282,18 @@ def _header_of(record: dict[str, Any]) -> Header:
         raise DamagedRecordError(f"its header cannot be read ({error})") from error
 
 
-def _deflate(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array, or its bytes deflated if a sample shows that this at least halves them.
-
-    Masks, edges and drawings shrink to a tenth or less in little time; photographs hardly do.
-    """
+def _deflate(array: npt.NDArray[Any], disk_seconds_per_byte: float) -> npt.NDArray[Any]:
+    """The array, or its bytes deflated if a sample shows that this is worth its time."""
     import numpy as np
 
     flat = array.reshape(-1).view(np.uint8)
     middle = max(0, flat.size // 2 - _SAMPLE_BYTES // 2)
     sample = flat[middle : middle + _SAMPLE_BYTES]
-    if 2 * len(zlib.compress(sample.data, 1)) > sample.size:
+    began = time.perf_counter()
+    size = max(1, sample.size)
+    ratio = len(zlib.compress(sample.data, 1)) / size
+    seconds_per_byte = (time.perf_counter() - began) / size
+    if not is_worth_deflating(ratio, seconds_per_byte, disk_seconds_per_byte):
         return array
     return np.frombuffer(zlib.compress(flat.data, 1), np.uint8)
 

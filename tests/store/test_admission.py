@@ -16,10 +16,12 @@ from sdgraph.store.admission import (
     MARGIN,
     SMALL_BYTES,
     has_cheap_content,
+    is_worth_deflating,
     is_worth_keeping,
     retention_score,
 )
 from sdgraph.store.disk_speed import DiskSpeed
+from sdgraph.store.serialization import Header, to_chunks
 from sdgraph.values import Image, content_of
 
 SECONDS = st.floats(0, 1e5)
@@ -117,3 +119,24 @@ def test_the_store_leaves_out_what_is_not_worth_it_and_says_why(
         b"a" * 16
     )
     assert other.reason_not_kept(b"b" * 16) == other.reason_not_kept(None) == ""
+
+
+@given(st.floats(0, 1), st.floats(1e-10, 1e-7), st.floats(1e-10, 1e-6))
+def test_what_is_deflated_saves_time_or_much_room(
+    ratio: float, deflate: float, disk: float
+) -> None:
+    if is_worth_deflating(ratio, deflate, disk):
+        assert ratio <= 1 / 8 or deflate + ratio * disk <= disk * (1 + 1e-9)
+        assert ratio <= 1 / 2
+        assert is_worth_deflating(ratio / 2, deflate, disk)
+        assert is_worth_deflating(ratio, deflate / 2, disk)
+        assert is_worth_deflating(ratio, deflate, disk * 2)
+
+
+def test_a_picture_that_halves_is_deflated_on_a_slow_disk_only() -> None:
+    half = np.random.default_rng(0).integers(0, 8, 10**6, np.uint8)  # 3 bits of 8
+    header, raw = Header("c" * 32, "Toy", 1.0), half.nbytes
+    fast, slow = (sum(map(len, to_chunks(half, header, disk))) for disk in (1e-12, 1e-3))
+    assert slow < 0.55 * raw < raw < fast
+    mask = np.zeros(10**6, np.uint8)
+    assert sum(map(len, to_chunks(mask, header, 1e-12))) < raw / 50
