@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from .film_scripts import make_film
-from .timing import Row
+from .timing import Row, compiled_environment
 
 ROUNDS = 3
 _SMALL, _FULL_HD = (640, 360), (1920, 1080)
@@ -30,7 +30,7 @@ class _Run(NamedTuple):
 
 def _start(way: str, source: Path, target: Path) -> subprocess.Popen[str]:
     script = [sys.executable, "-m", "tests.benchmarks.film_scripts", way, str(source), str(target)]
-    return subprocess.Popen(script, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(script, stdout=subprocess.PIPE, text=True, env=compiled_environment())
 
 
 def _finish(process: subprocess.Popen[str]) -> _Run:

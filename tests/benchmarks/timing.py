@@ -54,6 +54,11 @@ _UNCOMPILED = ("PYTHONDONTWRITEBYTECODE",)
 """The settings with which Python compiles every module again in each process."""
 
 
+def compiled_environment() -> dict[str, str]:
+    """The environment, but with modules compiled once and kept, as on a person's machine."""
+    return {name: value for name, value in os.environ.items() if name not in _UNCOMPILED}
+
+
 @dataclass(frozen=True)
 class Process:
     """The time and memory that a finished process used."""
@@ -68,7 +73,6 @@ def process(arguments: Sequence[str]) -> Process:
     Its CPU time is that of a child of its own, so that processes do not mix. Modules are compiled
     once and kept, as they are on a person's machine, even where the environment has it otherwise.
     """
-    kept = {name: value for name, value in os.environ.items() if name not in _UNCOMPILED}
     script = (
         "import resource, subprocess, sys\n"
         "done = subprocess.run([sys.executable, *sys.argv[1:]], capture_output=True, text=True)\n"
@@ -83,7 +87,7 @@ def process(arguments: Sequence[str]) -> Process:
         capture_output=True,
         text=True,
         check=False,
-        env={**kept, "OMP_NUM_THREADS": "1"},
+        env={**compiled_environment(), "OMP_NUM_THREADS": "1"},
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
