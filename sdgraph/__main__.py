@@ -1,5 +1,6 @@
 """The program `sdgraph`, which is also `python -m sdgraph`."""
 
+import gc
 import sys
 
 from .cli.help_texts import print_help
@@ -10,11 +11,20 @@ def main() -> None:
     try:
         if _print_help():
             return
-        from .cli import main as run_command_line
-
-        run_command_line()
+        _run_command_line()
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _run_command_line() -> None:
+    """Runs a command, with little time for garbage: it is a tenth of a short command's."""
+    gc.set_threshold(50_000)
+    from .cli import main as run_command_line
+
+    try:
+        run_command_line()
+    finally:
+        gc.freeze()  # Python would look through all objects for garbage when it ends
 
 
 def _print_help() -> bool:

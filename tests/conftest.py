@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -143,8 +144,17 @@ def torch_is_expected(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def commands_made_once() -> Iterator[None]:
     """Typer makes its commands for each call, which is half of the time of a short one."""
+    make = typer.main.get_command
+
+    @cache
+    def made(app: typer.Typer, registered: int) -> Any:
+        return make(app)
+
+    def command(app: typer.Typer) -> Any:
+        return made(app, len(app.registered_commands) + len(app.registered_groups))
+
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        patched.setattr(typer.main, "get_command", command)
         yield
 
 

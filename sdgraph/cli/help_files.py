@@ -14,12 +14,15 @@ from unittest.mock import patch
 
 import typer
 
+from .app import app
+from .command_modules import import_commands
 from .help_texts import FOLDER, WIDTH, file_name
-from .program import app, main
+from .program import main
 
 
 def command_names() -> list[tuple[str, ...]]:
     """The names of all commands and groups, () for `sdgraph` itself."""
+    import_commands()
     return list(_names_below(typer.main.get_command(app), ()))
 
 

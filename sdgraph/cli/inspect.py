@@ -137,7 +137,7 @@ def nodes(
     debug: Debug = False,
 ) -> None:
     """List the node types, or print the documentation of one."""
-    from .node_docs import document_node, group_by_category
+    from .node_docs import document_node, group_by_category, node_summary
     from .request import find_node_type, registry_with_files
     from .terminal import print_error, print_table, print_text
 
@@ -153,14 +153,20 @@ def nodes(
         return
     groups = group_by_category(registry)
     if as_json:
-        print_json([doc.as_data() for docs in groups.values() for doc in docs])
+        found = [item for types in groups.values() for item in types]
+        print_json([document_node(cls, name).as_data() for name, cls in found])
         return
-    width = max((len(doc.name) for docs in groups.values() for doc in docs), default=0)
-    kinds = max((len(doc.output) for docs in groups.values() for doc in docs), default=0)
-    for category, docs in groups.items():
-        rows = [(doc.name.ljust(width), doc.output.ljust(kinds), doc.summary) for doc in docs]
+    columns = {
+        category: [(name, cls.definition.output.__name__, node_summary(cls)) for name, cls in types]
+        for category, types in groups.items()
+    }
+    rows = [row for category in columns.values() for row in category]
+    width = max((len(name) for name, _, _ in rows), default=0)
+    kinds = max((len(kind) for _, kind, _ in rows), default=0)
+    for category, types in columns.items():
         print_text(category, "bold")
-        print_table((), rows, indent=2)
+        shown = [(name.ljust(width), kind.ljust(kinds), text) for name, kind, text in types]
+        print_table((), shown, indent=2)
 
 
 @command

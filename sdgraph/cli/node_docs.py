@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from inspect import cleandoc
 from typing import Any
 
@@ -61,11 +61,6 @@ class NodeDoc:
     """The fields of the example."""
 
     @property
-    def summary(self) -> str:
-        """The first line of its documentation."""
-        return self.doc.partition("\n")[0]
-
-    @property
     def example(self) -> str:
         """A line of YAML that makes such a node with only the fields that it needs."""
         fields = ", ".join(f"{name}: {_yaml(value)}" for name, value in self.example_fields.items())
@@ -106,11 +101,17 @@ class NodeDoc:
         return "\n".join([*lines, "", "Example", f"  {self.example}"])
 
 
-def document_node(cls: type[Node[Any]]) -> NodeDoc:
+def node_summary(cls: type[Node[Any]]) -> str:
+    """The first line of a node class's documentation."""
+    return (cls.__doc__ or "").strip().partition("\n")[0].rstrip()
+
+
+def document_node(cls: type[Node[Any]], name: str = "") -> NodeDoc:
     """The documentation of a node class, from its docstring, fields and schema.
 
     Args:
         cls: A subclass of `Node`.
+        name: Its name in workflow files; "" for that of the class.
     """
     schema = node_schema(cls)
     required = schema.get("required", ())
@@ -120,7 +121,7 @@ def document_node(cls: type[Node[Any]]) -> NodeDoc:
     doc = cleandoc(cls.__doc__ or "")
     output = cls.definition.output.__name__
     example = _example_fields(cls, fields)
-    return NodeDoc(cls.__name__, output, cls.category, cls.effect, doc, fields, example)
+    return NodeDoc(name or cls.__name__, output, cls.category, cls.effect, doc, fields, example)
 
 
 def _example_fields(cls: type[Node[Any]], fields: Sequence[FieldDoc]) -> dict[str, Any]:
@@ -244,10 +245,11 @@ def _yaml(value: Any) -> str:
     return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
-def group_by_category(registry: Mapping[str, type[Node[Any]]]) -> dict[str, list[NodeDoc]]:
-    """The node types by category, under their names in workflow files; both are sorted."""
-    groups: dict[str, list[NodeDoc]] = {}
+def group_by_category(
+    registry: Mapping[str, type[Node[Any]]],
+) -> dict[str, list[tuple[str, type[Node[Any]]]]]:
+    """The node types by category, with their names in workflow files; both are sorted."""
+    groups: dict[str, list[tuple[str, type[Node[Any]]]]] = {}
     for name in sorted(registry, key=lambda name: (registry[name].category, name)):
-        doc = replace(document_node(registry[name]), name=name)
-        groups.setdefault(doc.category, []).append(doc)
+        groups.setdefault(registry[name].category, []).append((name, registry[name]))
     return groups

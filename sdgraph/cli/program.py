@@ -1,8 +1,7 @@
-"""The start of the command line: it registers all commands, runs one and exits with its code."""
+"""The start of the command line: it imports a command, runs it and exits with its code."""
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import sys
@@ -12,30 +11,17 @@ from typing import NoReturn
 
 import typer
 
-from . import cache, catalog, doctor, history, inspect, models, new, run
 from .app import app, command_line
+from .command_modules import import_commands
 from .exit_codes import exit_on_error
 from .safe_output import safe_stream
-
-__all__ = [
-    "app",
-    "cache",
-    "catalog",
-    "doctor",
-    "history",
-    "inspect",
-    "main",
-    "models",
-    "new",
-    "run",
-]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits with its code."""
-    gc.set_threshold(50_000)  # collecting garbage is a twentieth of a short command
     _prepare_output()
     command_line[:] = sys.argv[1:] if arguments is None else arguments
+    import_commands(command_line)
     out, errors = safe_stream(sys.stdout), safe_stream(sys.stderr, allow_bars=True)
     # Typer prints its help and its own errors outside of the commands.
     try:

@@ -8,9 +8,17 @@ from typer.core import TyperCommand, TyperGroup
 
 from sdgraph.errors import nearest
 
+from .command_modules import COMMAND_MODULES
+from .parameters import convert_at_need
+
 
 class CommandWithAdvice(TyperCommand):
     """A command that, for an option which it does not have, proposes what to write instead."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        for parameter in self.params:
+            convert_at_need(parameter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As in click, but with a fix in the error of an unknown option."""
@@ -32,6 +40,11 @@ class CommandWithAdvice(TyperCommand):
 
 class GroupWithAdvice(TyperGroup):
     """The commands of `sdgraph`; for one that there is not, it says how a workflow is run."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the commands that are imported, in the order of the help."""
+        known = [name for name in COMMAND_MODULES if name in self.commands]
+        return [*known, *(name for name in self.commands if name not in COMMAND_MODULES)]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As in click, but with a fix in the error of an unknown command."""

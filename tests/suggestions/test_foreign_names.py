@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from sdgraph.cli.program import app
+from sdgraph.cli.app import app
+from sdgraph.cli.command_modules import import_commands
 from sdgraph.errors import did_you_mean, nearest
 from sdgraph.graph import installed_registry
 from sdgraph.language import workflow_schema
@@ -23,6 +24,7 @@ FIELD_NAMES = sorted({field for cls in REGISTRY.values() for field in cls.model_
 
 def options() -> set[str]:
     """The long options of all commands."""
+    import_commands()
     commands = getattr(get_command(app), "commands").values()  # noqa: B009  typer's own type
     return {option for command in commands for taken in command.params for option in taken.opts}
 
