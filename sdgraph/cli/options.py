@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 File = Annotated[
     str,
     typer.Argument(
-        help="a workflow file, a shipped workflow's name, or a saved picture", metavar="FILE"
+        help="a workflow file, a shipped workflow's name, a saved picture, or - for standard input",
+        metavar="FILE",
     ),
 ]
 Inputs = Annotated[

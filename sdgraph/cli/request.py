@@ -136,18 +136,22 @@ def registry_with_files(files: Sequence[Path]) -> Registry:
 def open_workflow(
     file: str, registry: Registry, *, out: Path | None = None, allow_outside: bool = False
 ) -> Workflow:
-    """The workflow in a file, the shipped workflow of a name, or the workflow in a saved picture.
+    """The workflow in a file, on standard input, of a shipped name, or in a saved picture.
 
     A shipped workflow writes into the current folder, because its own folder is in an installed
     package. So does the workflow of a picture: its paths may be those of another machine, so only
     the file names are kept.
 
     Args:
-        file: The path or name.
+        file: The path or name; "-" is standard input.
         registry: The known node types.
         out: The folder for relative output files, instead of the default.
         allow_outside: Whether it may write files into any folder.
     """
+    if file == "-":
+        from .standard_input import workflow_of_input
+
+        return workflow_of_input(registry, out=out, allow_outside=allow_outside)
     if not is_media_file(file):
         return load_workflow(file, registry=registry, out=out, allow_outside=allow_outside)
     from .saved_file import workflow_of_saved_file

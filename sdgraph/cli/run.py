@@ -32,6 +32,7 @@ def run(
 
     An input with several values (seed=1..50, prompt=@prompts.txt, style='[a, b]') makes a sweep.
     """
+    _refuse_to_watch_input(workflow.file, watch=options.watch)
     session = hardware.open(
         several_runs=options.watch, metadata=not options.no_metadata, threads=options.threads
     )
@@ -43,6 +44,17 @@ def run(
         run_on_changes(run_once, read, workflow, debug=debug)
     else:
         run_once()
+
+
+def _refuse_to_watch_input(file: str, *, watch: bool) -> None:
+    """Raises ArgumentError for a workflow on standard input that is to be watched."""
+    if watch and file == "-":
+        from sdgraph.errors import Problem
+
+        from .argument_error import ArgumentError
+
+        fix = "save the workflow, or leave --watch out"
+        raise ArgumentError(Problem("--watch", "standard input", "a file that can change", fix))
 
 
 def _run_once(
