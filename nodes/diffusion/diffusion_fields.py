@@ -30,6 +30,7 @@ class DiffusionFields(Node[T_co], Generic[T_co]):
     """
 
     category = "generate"
+    counted: ClassVar[bool] = True
     purposes: ClassVar[tuple[Purpose, ...]] = ("text-to-image",)
     """What a checkpoint may have been trained for, the usual one first."""
 
@@ -62,6 +63,13 @@ class DiffusionFields(Node[T_co], Generic[T_co]):
         ge=0,
         lt=2**63,
         description="the same seed gives the same picture; only its low 32 bits count, as in torch",
+    )
+    count: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="how many to make, with the seeds seed, seed + 1, …; nodes that read it run "
+        "for each, and Grid takes all",
     )
     scheduler: Scheduler | None = Field(
         default=None, description="a scheduler by name; the checkpoint's own if not given"

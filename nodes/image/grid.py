@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -33,6 +33,7 @@ class Grid(Node[Image]):
     """
 
     category = "picture"
+    gathers_copies: ClassVar[bool] = True
 
     images: Sequence[In[Image]] = Field(
         min_length=1, description="pictures of any size, row by row"

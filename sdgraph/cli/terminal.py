@@ -184,8 +184,12 @@ class EventLines:
         Args:
             values: The results by the name of their node.
         """
+        # Imported here because listings show tables without any graph.
+        from sdgraph.graph import name_without_variant
+
         lines = [f"{name} → {shorten_path(file)}" for name, file in self.files.items()]
-        lines += [f"{name} = {value!r}" for name, value in values.items() if name not in self.files]
+        saved = {*self.files, *map(name_without_variant, self.files)}
+        lines += [f"{name} = {value!r}" for name, value in values.items() if name not in saved]
         if len(lines) > 2 * _SHOWN:
             lines[_SHOWN:-_SHOWN] = [f"… {len(lines) - 2 * _SHOWN} more …"]
         if self.finished is not None:

@@ -18,7 +18,16 @@ from sdgraph.errors import (
     NodeFailedError,
     Problem,
 )
-from sdgraph.graph import Graph, Node, device_problems, find_refused_files, needs_models
+from sdgraph.graph import (
+    Graph,
+    Node,
+    collect_values,
+    device_problems,
+    expand_checked,
+    find_refused_files,
+    has_counts,
+    needs_models,
+)
 from sdgraph.memoize import memoized_scope, unmemoized
 from sdgraph.models import (
     KeptCheckpoints,
@@ -111,6 +120,7 @@ class Session:
             InvalidValueError: A node alone is above a budget that was set.
         """
         with session_scope(self._kept):
+            graph = _expand(graph)
             _raise_problems(graph)
             _raise_refused_files(graph)
             return _refuse_other_devices(self._make_plan(graph, *self._device_and_dtype(graph)))
@@ -133,7 +143,7 @@ class Session:
                 `existing` of their nodes says.
 
         Returns:
-            The values of the graph's targets by their names.
+            The values of the graph's targets by their names; lists for those with a `count`.
 
         Raises:
             InvalidWorkflowError: Files or checkpoints have problems, or a file exists and is not to
@@ -145,6 +155,7 @@ class Session:
         emitter = EventEmitter(on_event)
         if overwrite:
             graph = replace(graph, overwrite=True)
+        graph = _expand(graph)
         _raise_refused_files(graph)
         plan = self._plan_and_fetch(graph, emitter)
         reused = sum(step.action == "reuse" for step in plan.steps)
@@ -156,7 +167,7 @@ class Session:
             emitter.emit(events.Warned, warning)
         with unmemoized():  # so that changes of files during the run are noticed
             values = self._execute(plan, emitter, keep_going)
-        return {graph.names[node]: values[node] for node in graph.targets}
+        return collect_values(graph, values)
 
     def _plan_and_fetch(
         self,
@@ -272,6 +283,16 @@ def _refuse_other_devices(plan: Plan) -> Plan:
     if problems := list(device_problems(plan.graph, loading, plan.device)):
         raise InvalidWorkflowError(problems)
     return plan
+
+
+def _expand(graph: Graph) -> Graph:
+    """The graph in which each node makes one value; raises InvalidWorkflowError."""
+    if not has_counts(graph.nodes):
+        return graph
+    expanded, problems = expand_checked(graph)
+    if problems:
+        raise InvalidWorkflowError(problems)
+    return expanded
 
 
 def _raise_problems(graph: Graph) -> None:

@@ -1,6 +1,7 @@
 """Nodes and their ports, the registry of node types, and the DAG that nodes make."""
 
 from .class_state import code_state
+from .counts import collect_values, expand_checked, find_copies, has_counts, nodes_of, with_copies
 from .dag import (
     Graph,
     Marks,
@@ -66,14 +67,18 @@ __all__ = [
     "ancestry",
     "assign_names",
     "code_state",
+    "collect_values",
     "default_targets",
     "describe_kind",
     "describe_value",
     "device_problems",
     "existing_rule",
+    "expand_checked",
+    "find_copies",
     "find_frame_nodes",
     "find_refused_files",
     "has_computed_checkpoint",
+    "has_counts",
     "has_known_parts",
     "installed_registry",
     "library_module",
@@ -84,6 +89,7 @@ __all__ = [
     "name_without_variant",
     "needs_models",
     "node_modules",
+    "nodes_of",
     "one_of",
     "parts_of",
     "refuse",
@@ -96,4 +102,5 @@ __all__ = [
     "text_fix",
     "to_plain",
     "type_name",
+    "with_copies",
 ]

@@ -60,6 +60,8 @@ class Graph:
             not, unless the file was loaded with `allow_outside`.
         folder: The folder of the workflow file, to which the paths in records are relative.
         overwrite: Whether files that are there already are replaced, whatever their nodes say.
+        results: The nodes whose values are wanted, by name: those of nodes with a `count` as
+            tuples. Empty is each target by its own name.
 
     Example:
         >>> from sdgraph import Graph
@@ -89,6 +91,7 @@ class Graph:
     """Warnings about how its inputs were read, such as files of a folder that were left out."""
     overwrite: bool = False
     """Whether files that are there already are replaced, whatever their nodes say."""
+    results: Mapping[str, Node[Any] | tuple[Node[Any], ...]] = field(default_factory=dict)
 
     @classmethod
     def of(

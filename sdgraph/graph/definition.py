@@ -26,6 +26,9 @@ RESERVED_NAMES = ("type", "output", "definition", "cache")
 EXISTING = "existing"
 """The field of a node that writes files which says what happens to files that are there already."""
 
+COUNT = "count"
+"""The field of a node class that is `counted`: how many nodes one of them stands for."""
+
 _SCALARS = (str, int, float, bool)
 
 
@@ -36,7 +39,7 @@ class Definition:
     output: type
     fields: tuple[str, ...]
     key_fields: tuple[str, ...]
-    """The fields that the value may depend on: all but `existing`."""
+    """The fields that the value may depend on: all but `existing` and `count`."""
     ports: Mapping[str, Port]
     sources: tuple[str, ...]
     folders: tuple[str, ...]
@@ -44,6 +47,8 @@ class Definition:
     """The fields that hold paths to write to, of files and of folders."""
     target_files: tuple[str, ...]
     """Those of them that hold paths of files."""
+    counted: bool
+    """Whether the field `count` says how many nodes it stands for."""
     has_existing: bool
     """Whether the field `existing` says what happens to files that are there already."""
     weights: tuple[str, ...]
@@ -86,15 +91,17 @@ def define(cls: Any, root: type) -> Definition:
         name for name, mark in files.items() if mark.role == "target" and not mark.is_folder
     )
     has_existing = _has_existing(cls, target_files)
+    left_out = [EXISTING] * has_existing + [COUNT] * _is_counted(cls)
     return Definition(
         output=output,
         fields=tuple(cls.model_fields),
-        key_fields=tuple(name for name in cls.model_fields if name != EXISTING or not has_existing),
+        key_fields=tuple(name for name in cls.model_fields if name not in left_out),
         ports=ports,
         sources=tuple(name for name, mark in files.items() if mark.role == "source"),
         folders=tuple(name for name, mark in files.items() if mark.role == "folder"),
         targets=tuple(name for name, mark in files.items() if mark.role == "target"),
         target_files=target_files,
+        counted=cls.counted,
         has_existing=has_existing,
         weights=tuple(
             name
@@ -135,6 +142,20 @@ def _has_existing(cls: Any, target_files: tuple[str, ...]) -> bool:
         wanted = "ExistingFile, in a node that writes files"
         raise NodeDefinitionError(Problem(subject, found, wanted, "rename it"))
     return True
+
+
+def _is_counted(cls: Any) -> bool:
+    """Whether a class stands for several nodes; raises NodeDefinitionError without the fields."""
+    wanted = (COUNT, "seed")
+    if cls.counted and any(
+        name not in cls.model_fields or cls.model_fields[name].annotation is not int
+        for name in wanted
+    ):
+        found = "a counted class without them"
+        raise NodeDefinitionError(
+            Problem(cls.__name__, found, "the fields `count: int` and `seed: int`")
+        )
+    return bool(cls.counted)
 
 
 def _of_weights(port: Port | None, annotation: Any) -> bool:

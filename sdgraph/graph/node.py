@@ -20,7 +20,7 @@ from sdgraph.values import content_of
 
 from . import ports
 from .class_identity import SHIPPED_PACK
-from .definition import Category, Definition, check_defaults, define
+from .definition import COUNT, Category, Definition, check_defaults, define
 from .hooks import NodeHooks
 from .parameters import freeze_lists, from_plain
 from .ports import DeferredValue, SourceFile, SourceFolder, TargetFile
@@ -92,6 +92,16 @@ class Node(BaseModel, NodeHooks, DeferredValue, Generic[T_co]):
     """Whether `run` returns a Series; nodes that read it then run once for each of its items."""
     gathers: ClassVar[bool] = False
     """Whether `run` takes a whole Series and makes one value of it."""
+    gathers_copies: ClassVar[bool] = False
+    """Whether a list of values takes all that a node with a `count` stands for.
+
+    Otherwise there is a node for each of them. A node that gathers takes all of them as well.
+    """
+    counted: ClassVar[bool] = False
+    """Whether it has the fields `count` and `seed`, and stands for `count` nodes.
+
+    These have the seeds seed, seed + 1, …; nodes that read it are there once for each of them.
+    """
     scatter_advice: ClassVar[str] = ""
     """For a node that scatters: the fix in the error when no node gathers its Series."""
     wire_advice: ClassVar[Mapping[str, tuple[type, str]]] = {}
@@ -184,6 +194,8 @@ class Node(BaseModel, NodeHooks, DeferredValue, Generic[T_co]):
                 contents.append("]")
             else:
                 contents.append(content_of(value))
+        if definition.counted and fields[COUNT] != 1:
+            contents.append(f"count:{fields[COUNT]}")
         # No content holds a comma: no two lists of contents are joined to one text.
         digest = blake2b(",".join(contents).encode(), digest_size=16).digest()
         object.__setattr__(self, "own_identity", digest)

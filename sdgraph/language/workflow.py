@@ -21,6 +21,8 @@ from sdgraph.graph import (
     Registry,
     default_targets,
     describe_value,
+    expand_checked,
+    has_counts,
     installed_registry,
     list_names,
 )
@@ -201,9 +203,10 @@ class Workflow:
             output_folders=self.output_folders,
             folder=self.template.folder,
         )
-        graph = every_node.subgraph(*targets)
-        problems += (graph if only else every_node).check()
-        return graph, in_file_order(problems)
+        graph, found = expand_checked(every_node.subgraph(*targets))
+        if not only:
+            found = expand_checked(every_node)[1] if has_counts(names) else every_node.check()
+        return graph, in_file_order([*problems, *found])
 
     def to_yaml(self) -> str:
         """The workflow as YAML with the same meaning: names, inputs and references kept."""

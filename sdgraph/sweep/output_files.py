@@ -13,6 +13,7 @@ from sdgraph.graph import Node, name_without_variant
 from sdgraph.language import Workflow, escape_braces, slugify
 from sdgraph.memoize import memoized_scope
 
+from .counted_sweep import expand_sweep
 from .sweep import Sweep, Variant, merge_variants
 
 NUMBER_PATTERN = "{number:04d}"
@@ -47,6 +48,7 @@ def build_sweep(workflow: Workflow, variants: Sequence[Variant], only: Sequence[
         varied = varying_paths(workflow, sweep, variants)
         if varied:
             sweep = merge_variants(workflow.with_fields(varied), variants, only)
+    sweep = expand_sweep(sweep)
     checked = sweep.graph
     if not only and len(sweep.needed) > len(checked.nodes):
         checked = replace(checked, nodes=tuple(sweep.needed))

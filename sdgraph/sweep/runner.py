@@ -8,6 +8,7 @@ from typing import Any
 
 from sdgraph import events
 from sdgraph.execution import Session, default_session
+from sdgraph.graph import name_without_variant
 from sdgraph.language import Workflow
 
 from .output_files import build_sweep
@@ -68,6 +69,12 @@ def run_many(
 
 
 def _values_of(sweep: Sweep, index: int, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of one variant by the names of its targets."""
-    names = sweep.graph.names
-    return {name: values[names[node]] for name, node in sweep.targets[index].items()}
+    """The values of one variant by the names of its targets; lists for those with a `count`."""
+    found: dict[str, Any] = {}
+    for name, node in sweep.targets[index].items():
+        value, plain = values[sweep.graph.names[node]], name_without_variant(name)
+        if plain == name:
+            found[name] = value
+        else:
+            found.setdefault(plain, []).append(value)
+    return found
