@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdgraph import Node, NodeFailedError, Session, events, run_many
+from sdgraph import Node, Session, run_many
 from sdgraph.errors import InvalidWorkflowError
 from sdgraph.execution.planning import make_plan
 from sdgraph.graph import Graph, In, Registry
@@ -313,63 +312,6 @@ def test_the_files_of_a_sweep_are_those_of_single_runs_byte_for_byte(tmp_path: P
     for width, content in zip((8, 16), swept, strict=True):
         session.run(workflow.graph(width=width))
         assert (tmp_path / f"{width}.png").read_bytes() == content
-
-
-# run_many
-
-
-def test_run_many_makes_shared_nodes_once_and_tells_of_each_variant() -> None:
-    event_log: list[events.Event] = []
-    records = run_many(
-        read(
-            "inputs: {seed: 0, add: 0}\nnodes:\n"
-            "  number: {type: Number, value: $inputs.seed}\n"
-            "  sum: {type: Add, a: $number, offset: $inputs.add}\n"
-        ),
-        session=Session(store=None),
-        on_event=event_log.append,
-        seed=range(1, 4),
-        add=iter([0, 10]),
-    )
-    assert [record.values for record in records] == [
-        {"sum": seed + add} for seed in (1, 2, 3) for add in (0, 10)
-    ]
-    assert [dict(record.inputs) for record in records][:2] == [
-        {"seed": 1, "add": 0},
-        {"seed": 1, "add": 10},
-    ]
-    assert toys.ran.count("Number") == 3 and toys.ran.count("Add") == 6
-    assert all(record.state == "done" for record in records)
-    ran = [event.node for event in event_log if isinstance(event, events.NodeStarted)]
-    assert len(set(ran)) == len(ran) == 9
-
-
-def test_run_many_side_by_side() -> None:
-    workflow = read("inputs: {a: 0, b: 0}\nnodes: {sum: {type: Add, a: $inputs.a, b: $inputs.b}}")
-    records = run_many(workflow, zip=True, a=[1, 2], b=(10, 20), session=Session(store=None))
-    assert [record.values["sum"] for record in records] == [11, 22]
-
-
-def test_run_many_writes_over_nothing_unless_asked_to(tmp_path: Path) -> None:
-    workflow, session = writing("t.txt", tmp_path), Session(store=None)
-
-    def run_two(*, overwrite: bool = False) -> list[str]:
-        records = run_many(workflow, session=session, seed=[1, 2], overwrite=overwrite)
-        return [Path(file).name for record in records for file in record.files]
-
-    assert run_two() == run_two() == ["t_seed-0001.txt", "t_seed-0002.txt"]
-    (tmp_path / "t_seed-0001.txt").write_text("mine")
-    assert run_two() == run_two() == ["t_seed-0001_0002.txt", "t_seed-0002.txt"]
-    assert (tmp_path / "t_seed-0001.txt").read_text() == "mine"
-    assert run_two(overwrite=True) == ["t_seed-0001.txt", "t_seed-0002.txt"]
-    assert (tmp_path / "t_seed-0001.txt").read_text() == "a 1 True"
-
-
-def test_a_variant_that_fails_is_named() -> None:
-    flow = "inputs: {word: a}\nnodes: {fail: {type: Fail, message: $inputs.word}}"
-    with pytest.raises(NodeFailedError, match=re.escape("fail[word=b]")) as caught:
-        run_many(read(flow), session=Session(store=None), word=["b", "c"])
-    assert caught.value.node == "fail[word=b]"
 
 
 def test_a_sweep_of_one_plan_is_no_other_graph_for_a_single_workflow() -> None:
