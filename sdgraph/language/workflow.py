@@ -203,10 +203,13 @@ class Workflow:
             output_folders=self.output_folders,
             folder=self.template.folder,
         )
-        graph, found = expand_checked(every_node.subgraph(*targets))
-        if not only:
-            found = expand_checked(every_node)[1] if has_counts(names) else every_node.check()
-        return graph, in_file_order([*problems, *found])
+        graph = every_node.subgraph(*targets)
+        if not has_counts(graph.nodes if only else every_node.nodes):
+            problems += (graph if only else every_node).check()
+            return graph, in_file_order(problems)
+        graph, found = expand_checked(graph)
+        problems += found if only else expand_checked(every_node)[1]
+        return graph, in_file_order(problems)
 
     def to_yaml(self) -> str:
         """The workflow as YAML with the same meaning: names, inputs and references kept."""

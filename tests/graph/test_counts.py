@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sdgraph.graph import Graph, In, Node, Registry, find_copies
 from sdgraph.language import Workflow, workflow_from_yaml
 from sdgraph.sweep import build_sweep, make_variants
 from sdgraph.sweep.runner import run_many
+from sdgraph.values import content_of
 from tests.support.toys import Add, Write
 
 
@@ -93,6 +95,13 @@ def test_one_is_a_value_and_several_are_a_list() -> None:
     assert make(Draw(seed=5, count=1)) == 5
     assert make(Draw(seed=5, count=3)) == [5, 6, 7]
     assert Draw(seed=5, count=1) == Draw(seed=5) != Draw(seed=5, count=2)
+
+
+def test_a_class_that_gets_a_count_keeps_its_keys() -> None:
+    contents = [Draw.definition.identity.tag, content_of(0), content_of(5)]
+    digest = blake2b(",".join(contents).encode(), digest_size=16).digest()
+    assert Draw(seed=5).own_identity == Draw(seed=5, count=1).own_identity == digest
+    assert Draw(seed=5, count=2).own_identity != digest
 
 
 def test_what_reads_it_runs_for_each() -> None:
