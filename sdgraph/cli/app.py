@@ -17,7 +17,8 @@ from .usage_advice import CommandWithAdvice, GroupWithAdvice
 app = typer.Typer(
     cls=GroupWithAdvice,
     add_completion=False,
-    no_args_is_help=True,
+    no_args_is_help=False,
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -111,9 +112,24 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _sdgraph(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", help="print the version", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Typed node graphs that make pictures and videos with diffusion models."""
+    if context.invoked_subcommand is None:
+        typer.echo(_NEXT)
+
+
+_NEXT = """\
+sdgraph runs node graphs that make pictures and videos with diffusion models.
+
+to make a first picture:     sdgraph run inpaint
+to see what else ships:      sdgraph workflows
+to change one of them:       sdgraph new mine.yaml inpaint
+to see the node types:       sdgraph nodes
+to check this machine:       sdgraph doctor
+for all commands:            sdgraph --help"""
+"""What to do first."""

@@ -9,6 +9,7 @@ import typer
 
 from .app import app, handle_errors
 from .default_store import default_store
+from .help_examples import GroupExampleInHelp
 from .options import Debug
 from .usage_advice import CommandWithAdvice
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
-cache_app = typer.Typer(invoke_without_command=True, no_args_is_help=False, rich_markup_mode=None)
+cache_app = typer.Typer(
+    cls=GroupExampleInHelp,
+    invoke_without_command=True,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+)
 app.add_typer(cache_app, name="cache")
 
 

@@ -11,11 +11,13 @@ import typer
 from sdgraph.formatting import shorten_path
 
 from .app import app, handle_errors
+from .help_examples import GroupExampleInHelp
 from .options import Debug, Json
 from .safe_output import write_line
 from .usage_advice import CommandWithAdvice
 
 runs_app = typer.Typer(
+    cls=GroupExampleInHelp,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     invoke_without_command=True,

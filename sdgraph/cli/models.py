@@ -8,12 +8,18 @@ import typer
 
 from .app import app, handle_errors
 from .exit_codes import WRONG
+from .help_examples import GroupExampleInHelp
 from .inspect import print_json
 from .options import Debug, Json, Pickles
 from .safe_output import write_line
 from .usage_advice import CommandWithAdvice
 
-models_app = typer.Typer(invoke_without_command=True, no_args_is_help=False, rich_markup_mode=None)
+models_app = typer.Typer(
+    cls=GroupExampleInHelp,
+    invoke_without_command=True,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+)
 app.add_typer(models_app, name="models")
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperCommand, TyperGroup
-
 from sdgraph.errors import nearest
 
 from .command_modules import COMMAND_MODULES
+from .help_examples import ExampleInHelp, GroupExampleInHelp
 from .parameters import convert_at_need
 
 
-class CommandWithAdvice(TyperCommand):
+class CommandWithAdvice(ExampleInHelp):
     """A command that, for an option which it does not have, proposes what to write instead."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
@@ -38,7 +37,7 @@ class CommandWithAdvice(TyperCommand):
         error.possibilities = None
 
 
-class GroupWithAdvice(TyperGroup):
+class GroupWithAdvice(GroupExampleInHelp):
     """The commands of `sdgraph`; for one that there is not, it says how a workflow is run."""
 
     def list_commands(self, ctx: Any) -> list[str]:

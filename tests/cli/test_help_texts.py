@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from sdgraph.__main__ import main
+from sdgraph.cli import main as run_command_line
 from sdgraph.cli.exit_codes import PIPE_CLOSED
+from sdgraph.cli.help_examples import EXAMPLES
 from sdgraph.cli.help_files import command_names, typer_help
 from sdgraph.cli.help_texts import FOLDER, file_name, print_help, stored_help
 from tests.support.processes import ROOT
@@ -76,3 +79,24 @@ print(sorted(ours), {"pydantic", "typer", "yaml", "pathlib"} & {*sys.modules}, f
     assert done.stdout == stored_help(["--help"])
     wanted = {"", ".__main__", ".cli", ".cli.help_texts", ".lazy_exports"}
     assert done.stderr == f"{sorted('sdgraph' + name for name in wanted)} set()\n"
+
+
+@pytest.mark.parametrize("names", command_names(), ids=" ".join)
+def test_the_help_of_each_command_has_an_example_and_nothing_is_cut(names: tuple[str, ...]) -> None:
+    text = typer_help(names)
+    full = " ".join(("sdgraph", *names))
+    assert f"\nExample:\n  {full}" in text and "..." not in text.partition("[ARGS]...")[2]
+    example = shlex.split(EXAMPLES[full])
+    assert example[: len(names) + 1] == ["sdgraph", *names] and set(EXAMPLES) == {
+        " ".join(("sdgraph", *known)) for known in command_names()
+    }
+
+
+def test_without_a_command_it_says_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_command_line([])
+    assert not ended.value.code
+    out = capsys.readouterr().out
+    commands = [shlex.split(line.partition(":")[2]) for line in out.splitlines() if ":" in line]
+    known = {names[0] for names in command_names() if names}
+    assert len(commands) == 6 and {words[1] for words in commands} <= {*known, "--help"}

@@ -13,9 +13,9 @@ from tests.support.command_line import FLOW, TOYS, process
 from tests.support.processes import forked
 
 
-def test_the_version_is_printed_and_no_verb_is_help_with_code_2(tmp_path: Path) -> None:
+def test_the_version_is_printed_and_no_verb_is_no_error(tmp_path: Path) -> None:
     assert process("--version", cwd=tmp_path).stdout == f"sdgraph {__version__}\n"
-    assert forked("-m", "sdgraph", cwd=tmp_path).returncode == 2
+    assert forked("-m", "sdgraph", cwd=tmp_path).returncode == 0
     unknown = forked("-m", "sdgraph", "runn", cwd=tmp_path)
     assert unknown.returncode == 2
     assert "Traceback" not in unknown.stderr
