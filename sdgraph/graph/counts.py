@@ -21,6 +21,7 @@ from typing import Any
 from sdgraph.errors import InvalidNodeError, Problem
 
 from .dag import Graph
+from .definition import COUNT
 from .frame_series import find_frame_nodes
 from .node import Node, ancestry
 
@@ -96,17 +97,23 @@ def find_copies(
         if _count(node) > 1 and node in per_frame:
             fix = "run the workflow with several seeds: seed=1..4"
             found = f"{_count(node)} for each frame of a video"
-            problems.append((node, Problem("count", found, "1", fix)))
+            problems.append((node, Problem(COUNT, found, "1", fix)))
             continue
         try:
             copies[node] = tuple(_copies_of(node, read))
         except InvalidNodeError as error:
-            prefix = type(node).__name__
-            problems += (
-                (node, replace(each, subject=each.subject.removeprefix(prefix).lstrip(".")))
-                for each in error.problems
-            )
+            problems += ((node, _problem_of_copies(node, each)) for each in error.problems)
     return copies, problems
+
+
+def _problem_of_copies(node: Node[Any], problem: Problem) -> Problem:
+    """The problem of a node that was found in one of its copies."""
+    field = problem.subject.removeprefix(type(node).__name__).lstrip(".")
+    if field != "seed":
+        return replace(problem, subject=field)
+    found = f"{_count(node)} seeds from {node.seed} on"  # type: ignore[attr-defined]
+    fix = "begin with a smaller seed"
+    return Problem(COUNT, found, f"each {problem.wanted}", fix)
 
 
 def _copies_of(node: Node[Any], read: Copies) -> Iterator[Copy]:
@@ -119,7 +126,7 @@ def _copies_of(node: Node[Any], read: Copies) -> Iterator[Copy]:
             label = seeds
             if count > 1:
                 seed = node.seed + own  # type: ignore[attr-defined]
-                changes |= {"count": 1, "seed": seed}
+                changes |= {COUNT: 1, "seed": seed}
                 label = (*seeds, f"{seed:0{digits}d}")
             if label:
                 rename = partial(_with_seeds, seeds=label)
