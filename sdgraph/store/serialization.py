@@ -20,6 +20,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring_ascii as _dump_text
 from math import inf, isfinite
 from pathlib import Path
 from types import MappingProxyType
@@ -101,7 +102,7 @@ def to_text(value: object, header: Header) -> str | None:
         return None
     content, node, seconds, files, _, key, remake_seconds = header
     # The encoder takes longer to begin with a list than with each of the texts and numbers in it.
-    texts = f"{_dump_json(key)},{_dump_json(content)},{_dump_json(node)}"
+    texts = f"{_dump_text(key)},{_dump_text(content)},{_dump_text(node)}"
     numbers = f"{_float_text(seconds)},{_float_text(remake_seconds)}"
     rest = f"{_dump_json(dict(files)) if files else '{}'},{_plain_text(plain)}"
     return f"[{VERSION},{texts},{numbers},{rest}]"
