@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from sdgraph.errors import InvalidValueError, Problem
@@ -51,10 +52,15 @@ def thread_count(wanted: int | None = None) -> int:
 def available_cores() -> int:
     """The number of cores that this process may use: by affinity, and by the quota of its groups.
 
-    A quota of less than one core counts as one.
+    A quota of less than one core counts as one. Quotas are read once in a process.
     """
-    quotas = [quota for quota in _quotas() if quota > 0]
-    return max(1, min([_allowed_cores(), *map(math.ceil, quotas)]))
+    return max(1, min([_allowed_cores(), *map(math.ceil, quotas())]))
+
+
+@cache
+def quotas() -> tuple[float, ...]:
+    """The cores' worth of time that the control groups of this process may use, where limited."""
+    return tuple(quota for quota in _quotas() if quota > 0)
 
 
 def _allowed_cores() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ from sdgraph.execution.thread_pool import available_cores, thread_count
 
 
 @pytest.fixture
-def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder in place of that of the control groups, on a machine with eight cores."""
     monkeypatch.setattr(thread_pool, "_GROUPS", tmp_path / "groups")
     monkeypatch.setattr(thread_pool, "_MEMBERSHIP", tmp_path / "membership")
     monkeypatch.setattr(thread_pool, "_allowed_cores", lambda: 8)
-    return tmp_path
+    thread_pool.quotas.cache_clear()
+    yield tmp_path
+    thread_pool.quotas.cache_clear()
 
 
 def write(path: Path, text: str) -> None:

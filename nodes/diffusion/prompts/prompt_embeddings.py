@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -223,7 +224,16 @@ def _fits(pipe: Any, family: ModelFamily, text: str) -> bool:
     """Whether every tokenizer reads all of a text at once."""
     tokenizers = (getattr(pipe, name, None) for name in family.tokenizers)
     return all(
-        len(tokenizer(text).input_ids) <= tokenizer.model_max_length
+        most_tokens(text) <= tokenizer.model_max_length
+        or len(tokenizer(text).input_ids) <= tokenizer.model_max_length
         for tokenizer in tokenizers
         if tokenizer is not None
     )
+
+
+def most_tokens(text: str) -> float:
+    """The most tokens that any tokenizer makes of a text: one for each letter, and two around it.
+
+    It is infinite for letters that are not ASCII, which may be several tokens each.
+    """
+    return len(text) + 2 if text.isascii() else math.inf

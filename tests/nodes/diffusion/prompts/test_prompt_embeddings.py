@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sdgraph import Checkpoint, Session, Store, events
 from sdgraph.cli.report import plan_rows
 from sdgraph.execution import Plan
 from sdgraph.graph import Graph, Node, parts_of
-from sdgraph.models import resolve_part
+from sdgraph.models import resolve, resolve_part
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion.prompts import prompt_embeddings
 from tests.nodes.diffusion.test_node import SYSTEMS
@@ -141,3 +144,18 @@ def test_an_uncached_node_keeps_no_embedding(tmp_path: Path) -> None:
     graph = Graph.of(node, uncached=[node])
     Session(device="cpu", store=Store(folder=tmp_path)).run(graph)
     assert not [path for path in tmp_path.rglob("*") if path.suffix == ".safetensors"]
+
+
+@pytest.mark.torch
+@given(text=st.text(st.characters(max_codepoint=200), max_size=90))
+def test_no_tokenizer_makes_more_tokens_than_most_tokens_says(text: str) -> None:
+    tokenizer = clip_tokenizer()
+    assert len(tokenizer(text).input_ids) <= prompt_embeddings.most_tokens(text)
+
+
+@cache
+def clip_tokenizer() -> Any:
+    from transformers import CLIPTokenizer
+
+    folder = resolve(Checkpoint("tiny/turbo")).root
+    return CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer")
