@@ -21,6 +21,7 @@ class EventEmitter:
 
     def __init__(self, listener: Listener | None) -> None:
         self._listener = listener
+        self.has_listener = listener is not None
         self._began = time.perf_counter()
         self._lock = threading.Lock()
         self._held: dict[int, list[Event]] = {}

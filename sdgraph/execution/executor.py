@@ -72,9 +72,12 @@ class Executor:
         self._lost_record: LostRecordError | None = None
         self._thread_error: BaseException | None = None
         self._has_models = bool(self._schedule.model_steps)
-        self._thread_count = _thread_count(plan, threads)
+        light = len(plan.steps) - len(self._schedule.model_steps)
+        self._thread_count = _thread_count(light, threads, runs_models=plan.runs_models)
         self._most_running = threads
         self._threads: list[threading.Thread] = []
+        self._runs_in_order = False
+        """Whether several threads run steps, and it is reported as if one did."""
         self._last_seconds = 0.0
         """How long the last light step took."""
         self._began: float | None = None
@@ -122,12 +125,8 @@ class Executor:
                 self._schedule.threads = number + 1
                 break
             self._threads.append(thread)
+            self._runs_in_order = not self._has_models
         self._thread_count = len(self._threads)
-
-    @property
-    def _runs_in_order(self) -> bool:
-        """Whether several threads run steps, and it is reported as if one did."""
-        return bool(self._threads) and not self._has_models
 
     def _raise_failures(self) -> None:
         if self._thread_error is not None:
@@ -305,17 +304,17 @@ class Executor:
             self._changed.notify_all()
 
 
-def _thread_count(plan: Plan, threads: int) -> int:
+def _thread_count(light: int, threads: int, *, runs_models: bool) -> int:
     """How many threads may run light steps beside the calling one.
 
     Args:
-        plan: The plan.
+        light: The number of light steps.
         threads: How many threads may run steps.
+        runs_models: Whether other steps compute with models.
     """
-    light = sum(not step.runs_in_order for step in plan.steps)
     if threads < 2 or not light:
         return 0
-    if plan.runs_models:
+    if runs_models:
         return min(light, max(LIGHT_THREADS, threads - 1))
     return min(light, threads) - 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from sdgraph.errors import Problem
@@ -193,6 +194,8 @@ class Plan:
     def fetches(self) -> dict[Checkpoint, Node[Any]]:
         """The checkpoints that must be fetched from the hub, each with a node that needs it."""
         fetches: dict[Checkpoint, Node[Any]] = {}
+        if not self.runs_models:
+            return fetches
         for step in self.steps:
             for checkpoint in _checkpoints_of(step.node) if step.action == "run" else ():
                 resolved = resolve(checkpoint)
@@ -212,7 +215,7 @@ class Plan:
         running = [step for step in self.steps if step.action == "run"]
         return list(part_warnings([use.resolved for step in running for use in step.uses]))
 
-    @property
+    @cached_property
     def runs_models(self) -> bool:
         """Whether a step will compute with models."""
         return any(step.runs_models for step in self.steps)

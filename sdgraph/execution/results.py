@@ -24,7 +24,6 @@ from sdgraph.graph import (
     Node,
     code_state,
     has_computed_checkpoint,
-    needs_models,
     source_files,
 )
 from sdgraph.store import (
@@ -223,14 +222,15 @@ class Results:
             alias is None
             or all(map(has_cheap_content, read))
             or step.runs_models
-            or _reads_files(node)
+            or type(node).definition.reads_files
         ):
             return self._key(node, plan, step.context)
         return alias
 
     def _key(self, node: Node[Any], plan: Plan, context: str | None = None) -> bytes:
         """The key of a result whose inputs are known."""
-        inputs = [self._content_hash(child) for _, child in node.wires]
+        known = self._content_hashes
+        inputs = [known.get(child) or self._content_hash(child) for _, child in node.wires]
         if context is None:
             whole = self.with_checkpoints(node) if has_computed_checkpoint(node) else node
             context = execution_context(whole, plan.device, plan.dtype)
@@ -238,7 +238,7 @@ class Results:
 
     def _is_key_right(self, step: Step, plan: Plan, key: bytes) -> bool:
         """Whether the files that a step has read are those that its key was made from."""
-        if not _reads_files(step.node):
+        if not type(step.node).definition.reads_files:
             return True
         try:
             same = self._key(step.node, plan) == key
@@ -262,22 +262,10 @@ class Results:
         return not self.alterations and not self._inputs_changed
 
     def _content_hash(self, node: Node[Any]) -> str:
-        content = self._content_hashes.get(node)
-        if content is None:
-            content = self._content_hashes[node] = content_of(self.values[node])
+        content = self._content_hashes[node] = content_of(self.values[node])
         return content
 
     def _report_warnings(self) -> None:
         if self.store is not None and self.store.on_disk is not None:
             for warning in self.store.take_warnings():
                 self._emitter.emit(events.Warned, warning)
-
-
-def _reads_files(node: Node[Any]) -> bool:
-    """Whether a node reads files in its own code.
-
-    Leased weights are not among them: they are compared with the plan when they are loaded.
-    """
-    definition = type(node).definition
-    reads_weights = definition.weights and not needs_models(node)
-    return bool(definition.sources or definition.folders or reads_weights)

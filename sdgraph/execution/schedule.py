@@ -276,7 +276,8 @@ def _only_writes_files(node: Node[Any]) -> bool:
 
 def _makers(steps: Sequence[Step], positions: Mapping[Node[Any], int]) -> list[list[int]]:
     """For each step the positions of the steps that make the results it reads, in order."""
-    return [sorted({positions[node] for node in step.inputs}) for step in steps]
+    read = [[positions[node] for node in step.inputs] for step in steps]
+    return [sorted(set(each)) if len(each) > 1 else each for each in read]
 
 
 def _readers(makers: Sequence[Collection[int]]) -> list[list[int]]:

@@ -166,7 +166,8 @@ class StepRunner:
 
     def report_released(self, node: Node[Any]) -> None:
         """Reports that a result was dropped."""
-        self._emitter.emit(events.Released, self._plan.graph.names[node])
+        if self._emitter.has_listener:
+            self._emitter.emit(events.Released, self._plan.graph.names[node])
 
     def report_failed(self, failure: NodeFailedError) -> None:
         """Reports that a step failed."""
@@ -179,7 +180,8 @@ class StepRunner:
     def _run_node(self, step: Step) -> tuple[Any, Path | None]:
         """The value of a step's node, and the file that it wrote."""
         node, definition = step.node, type(step.node).definition
-        self._emitter.emit(events.NodeStarted, step.name, type(node).__name__, step.not_kept)
+        if self._emitter.has_listener:
+            self._emitter.emit(events.NodeStarted, step.name, type(node).__name__, step.not_kept)
         arguments = node.arguments(self._results.values)
         services = definition.services
         if services:
@@ -271,13 +273,13 @@ class StepRunner:
 
 def _check_output(node: Node[Any], value: Any) -> Any:
     """Returns the value; raises InvalidValueError if it is not of the node's output type."""
-    if isinstance(value, Series) and value.stream is not None:
+    if not isinstance(value, Series):
+        _check_item(node, value)
+    elif value.stream is not None:
         value.stream.check = partial(_check_item, node)
-    elif isinstance(value, Series):
+    else:
         for item in value:
             _check_item(node, item)
-    else:
-        _check_item(node, value)
     return value
 
 

@@ -179,7 +179,9 @@ class Graph:
         readers: list[list[int]] = [[] for _ in self.nodes]
         waits = []
         for n, node in enumerate(self.nodes):
-            read = {place[child] for _, child in node.wires}
+            read: Collection[int] = [place[child] for _, child in node.wires]
+            if len(read) > 1:
+                read = set(read)
             waits.append(len(read))
             for child in read:
                 readers[child].append(n)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import ValidationError
@@ -58,6 +59,15 @@ class Definition:
     services: frozenset[str]
     """The services that `run` takes as arguments, of `SERVICES`."""
     identity: ClassIdentity
+
+    @cached_property
+    def reads_files(self) -> bool:
+        """Whether nodes read files in their own code.
+
+        Leased weights are not among them: they are compared with the plan when they are loaded.
+        """
+        reads_weights = self.weights and "models" not in self.services
+        return bool(self.sources or self.folders or reads_weights)
 
 
 Category = Literal["control", "file", "generate", "mask", "picture", "train", "video", "other"]

@@ -213,14 +213,16 @@ class Node(BaseModel, NodeHooks, DeferredValue, Generic[T_co]):
         Args:
             results: The results of the nodes that this one reads.
         """
-        values: dict[str, Any] = {}
-        for name in type(self).definition.ports:
-            value = self.__dict__[name]
-            if isinstance(value, Node):
-                value = results[value]
-            elif type(value) is tuple:
-                value = tuple(results[v] if isinstance(v, Node) else v for v in value)
-            values[name] = value
+        fields = self.__dict__
+        values = {name: fields[name] for name in type(self).definition.ports}
+        for port, child in self.wires:
+            if port in values:
+                values[port] = results[child]
+                continue
+            name = port.partition("[")[0]  # an item of a list
+            if values[name] is fields[name]:
+                items = fields[name]
+                values[name] = tuple(results[v] if isinstance(v, Node) else v for v in items)
         return values
 
     def replace(self, **changes: Any) -> Self:

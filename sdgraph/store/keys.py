@@ -108,10 +108,10 @@ def lineage_keys(graph: Graph, contexts: Mapping[Node[Any], str]) -> dict[Node[A
         context = contexts.get(node)
         if context is None or node.effect:
             continue
-        inputs = [texts[child] for _, child in node.wires if child in texts]
-        if len(inputs) == len(node.wires):
+        inputs = [texts.get(child, "") for _, child in node.wires]
+        if all(inputs):
             key = keys[node] = result_key(node, inputs, context)
-            if type(node).definition.output not in file_kinds:
+            if not file_kinds or type(node).definition.output not in file_kinds:
                 # "of" distinguishes these from the content hashes in other keys.
                 texts[node] = f"of {key.hex()}"
     return keys
