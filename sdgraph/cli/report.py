@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from sdgraph.formatting import format_bytes, format_count, shorten_path
 from sdgraph.models import is_random
-from sdgraph.models.loading import process_records
 from sdgraph.models.sources.shipped import shipped_folder, shipped_names
 
 if TYPE_CHECKING:
@@ -239,6 +238,8 @@ def downloaded_checkpoints() -> Section:
 
 def loaded_components() -> Section:
     """The components in the memory of running processes, and why; no title if there are none."""
+    from sdgraph.models.loading import process_records
+
     components = process_records.held_components()
     total = format_bytes(sum(component.bytes for component in components))
     headers = ("component", "size", "where", "why", "process")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +17,7 @@ from typer.main import get_command
 from sdgraph.cli.app import app
 from sdgraph.cli.command_modules import COMMAND_MODULES, import_commands
 from sdgraph.cli.usage_advice import CommandWithAdvice
-from tests.support.processes import forked
+from tests.support.processes import ROOT, forked
 
 
 def test_the_table_names_all_commands() -> None:
@@ -44,6 +47,37 @@ print(*sorted(name for name in names if "sdgraph.cli." + name in sys.modules))
 """
     done = forked("-c", code, cwd=tmp_path)
     assert {*done.stdout.split()} == modules, done.stderr
+
+
+def test_checking_imports_no_part_of_the_engine_that_it_does_not_use(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.argv = ["sdgraph", "validate", "text"]
+from sdgraph.__main__ import main
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code
+print(*(name.removeprefix("sdgraph.") for name in sys.modules), file=sys.stderr)
+"""
+    done = fresh("-c", code, cwd=tmp_path)
+    unused = {
+        *("execution", "history", "provenance", "store", "sweep", "media", "memory.vocabulary"),
+        *("models.sources.hub_downloads", "models.sources.hub_listing"),
+        *("models.loading.process_records", "models.loading.loader", "models.loading.cache"),
+        *("cli.run", "cli.cache", "cli.history", "cli.models", "cli.catalog", "cli.terminal"),
+        *("networkx", "numpy", "PIL", "rich", "torch", "huggingface_hub"),
+    }
+    loaded = {*done.stderr.split()}
+    assert "cli.validation_report" in loaded
+    assert unused & loaded == set()
+
+
+def fresh(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a new Python process, which has imported nothing."""
+    command = [sys.executable, *arguments]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=True)
 
 
 def _parse(arguments: list[str], *, as_typer: bool) -> Any:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sdgraph.errors import CheckpointError, Problem
-from sdgraph.memory import Component, ComponentKey
 from sdgraph.models.formats import sizes
 from sdgraph.models.formats.config_files import read_config
 from sdgraph.models.formats.gguf_headers import is_gguf
@@ -23,6 +22,9 @@ from .files_on_disk import CheckpointOnDisk
 from .library_versions import newer_version_advice
 from .part_checks import check_part
 from .tokenizer_files import VOCABULARY_FILES, is_complete
+
+if TYPE_CHECKING:
+    from sdgraph.memory import Component
 
 
 class PartOwner(CheckpointOnDisk, Protocol):
@@ -190,6 +192,8 @@ class ResolvedPart:
         """The component for the memory planner, loaded on `device` in `dtype`."""
         component = self._components.get((device, dtype))
         if component is None:
+            from sdgraph.memory import Component, ComponentKey  # a check plans no memory
+
             own_dtype = self.part.checkpoint.dtype or dtype
             own_device = "cpu" if self.part.on_host else device
             key = ComponentKey(self.fingerprint, own_dtype, own_device)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import expand_home, is_folder, names_in
 
-from .hub_downloads import download_matching
 from .shipped import shipped_names
 
 if TYPE_CHECKING:
@@ -185,6 +184,8 @@ def _download(
 
     Files that match `skipped` are left out, and those in the whole repository that match `others`.
     """
+    from .hub_downloads import download_matching  # a check downloads nothing
+
     below = f"{checkpoint.subfolder}/" if checkpoint.subfolder else ""
     folder = download_matching(
         checkpoint.source,

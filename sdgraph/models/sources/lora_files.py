@@ -11,7 +11,7 @@ from sdgraph.files import describe_path, is_file, names_in
 from sdgraph.models.formats import pickles
 from sdgraph.values import Lora
 
-from . import hub, hub_downloads, hub_listing
+from . import hub
 from .model_files import ADAPTER_USES, absence, weights_path
 from .shipped import shipped_folder
 
@@ -127,6 +127,8 @@ def fetch_lora(lora: Lora) -> Path:
     path = find_lora(lora)
     if path is not None:
         return path
+    from . import hub_downloads, hub_listing  # a check downloads nothing
+
     listing = hub_listing.list_hub_files(lora.source, lora.revision)
     name = lora.file or adapter_file(listing.files)
     if name is None or name not in listing.files:

@@ -168,7 +168,7 @@ def test_plain_weights_are_fetched_for_parts_that_lack_the_variant(
             plain.write_bytes(content)
         return model
 
-    monkeypatch.setattr("sdgraph.models.sources.hub.download_matching", download)
+    monkeypatch.setattr("sdgraph.models.sources.hub_downloads.download_matching", download)
     monkeypatch.delenv("HF_HUB_OFFLINE")
     assert fetch_checkpoint(Checkpoint("org/name", variant="fp16")) == model
     assert fetched[0] == ["model_index.json"]

@@ -321,7 +321,7 @@ def test_a_vocabulary_that_is_not_here_is_fetched_once(
         folder = vocabulary_in(hub_cache, source)
         return fake_checkpoints.in_hub_cache(hub_cache, source, folder)
 
-    monkeypatch.setattr("sdgraph.models.sources.hub.download_matching", download)
+    monkeypatch.setattr("sdgraph.models.sources.hub_downloads.download_matching", download)
     resolved = resolve(checkpoint)
     assert resolved.must_fetch
     assert not resolved.fetch().must_fetch and not resolve(checkpoint).must_fetch
