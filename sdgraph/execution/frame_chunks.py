@@ -4,6 +4,8 @@
    reads them. Its errors name the node, not the step that reads.
 2. The key of a chunk is made of the node and of the keys of the chunks that it reads; those of a
    film are hashes of its frames. So what was made of a minute that did not change is found again.
+   A chunk also has an alias, made of the files that the film comes from: while these do not change,
+   its frames are not decoded to find it.
 3. Whether chunks are worth keeping is decided by the first one: a chunk of a node without models is
    kept if it takes longer to make than to keep and fetch (see `store.admission`). If not, no chunk
    of the node is looked up or hashed.
@@ -17,10 +19,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from sdgraph.graph import Node
-from sdgraph.store import LostRecordError, Store, is_worth_keeping, result_key
+from sdgraph.store import LostRecordError, Store, StoredResult, is_worth_keeping, result_key
 from sdgraph.values import Series, Stream, Video, content_of, size_of
 
 MakeChunk = Callable[[int], Sequence[Any]]
@@ -74,6 +77,7 @@ class ChunkResults:
         self._store = store
         self._always = always
         self._may_keep = may_keep
+        self._lineage = self._find_lineage()
         self._is_worth: bool | None = True if always else None
         self._lock = threading.Lock()
 
@@ -87,22 +91,43 @@ class ChunkResults:
             if self._is_worth is None:
                 with self._lock:  # the others wait until it is decided by one
                     if self._is_worth is None:
-                        return self._make_or_find(make, number, self._key(number, first))
+                        return self._make_or_find(make, number, first)
             if not self._is_worth:
                 return make(number)
-            return self._make_or_find(make, number, self._key(number, first))
+            return self._make_or_find(make, number, first)
 
         return make_or_find, key_of
 
-    def _make_or_find(self, make: MakeChunk, number: int, key: bytes) -> Sequence[Any]:
-        found = self._store.get(key)
-        if found is not None:
-            try:
-                items: Sequence[Any] = found.value  # not by `Store.read`, which holds it in memory
-                self._is_worth = True
-                return items
-            except LostRecordError:
-                pass  # it is made again
+    @property
+    def lineage(self) -> str | None:
+        """The lineage of the stream of all chunks (see `Stream`)."""
+        return self._lineage
+
+    def _make_or_find(self, make: MakeChunk, number: int, first: Stream) -> Sequence[Any]:
+        alias = self._alias(number, first)
+        items = None if alias is None else self._read(self._store.by_alias(alias))
+        if items is not None:
+            return items
+        key = self._key(number, first)
+        items = self._read(self._store.get(key))
+        if items is None:
+            items = self._make(make, number, key)
+        if alias is not None and self._is_worth and self._may_keep():
+            self._store.add_alias(alias, key)
+        return items
+
+    def _read(self, found: StoredResult | None) -> Sequence[Any] | None:
+        """The items of a chunk that is remembered; None if there is none."""
+        if found is None:
+            return None
+        try:
+            items: Sequence[Any] = found.value  # not by `Store.read`, which holds it in memory
+        except LostRecordError:
+            return None  # it is made again
+        self._is_worth = True
+        return items
+
+    def _make(self, make: MakeChunk, number: int, key: bytes) -> Sequence[Any]:
         began = time.perf_counter()
         items = tuple(make(number))
         seconds = time.perf_counter() - began
@@ -122,6 +147,22 @@ class ChunkResults:
                 in_memory=self._store.on_disk is None,
             )
         return items
+
+    def _find_lineage(self) -> str | None:
+        inputs: list[str] = []
+        for value in self._inputs:
+            stream = stream_of(value)
+            lineage = content_of(value) if stream is None else stream.lineage
+            if lineage is None:
+                return None
+            inputs.append(lineage)
+        return result_key(self._node, [*inputs, "film"], self._context).hex()
+
+    def _alias(self, number: int, first: Stream) -> bytes | None:
+        if self._lineage is None:
+            return None
+        text = f"{self._lineage}:{number}:{first.chunk_length}"
+        return blake2b(text.encode(), digest_size=16).digest()
 
     def _key(self, number: int, first: Stream) -> bytes:
         inputs = [self._input_key(value, number, first) for value in self._inputs]

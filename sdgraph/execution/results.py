@@ -60,6 +60,8 @@ class Results:
         self._content_hashes: dict[Node[Any], str] = {}
         self._remake_seconds: dict[Node[Any], float] = {}
         """How long it takes to make again what is not on disk, of each result."""
+        self._lineages: dict[Node[Any], str | None] = {}
+        """Of nodes that make frames of films chunk by chunk (see `Stream.lineage`)."""
         self._inputs_changed = False
         """Whether files or weights changed after the plan was made."""
         self._reported: set[Node[Any]] = set()
@@ -112,14 +114,17 @@ class Results:
         """Keeps the value that a step has made, and remembers it if the key is right for it."""
         node = step.node
         self.values[node] = value
-        if (
+        stream, lineage = stream_of(value), self._lineages.pop(node, None)
+        is_right = (
             key is not None
-            and self.store is not None
             and node not in self.alterations
             and self._is_key_right(step, plan, key)
             and (key != step.alias or self.is_lineage_right)
-            and stream_of(value) is None  # its chunks are remembered, each by itself
-        ):
+        )
+        if stream is not None:  # its chunks are remembered, each by itself
+            if node not in self.alterations:
+                stream.lineage = key.hex() if is_right and key is not None else lineage
+        elif is_right and key is not None and self.store is not None:
             self._remember(step, plan, self.store, key, value, seconds)
             self._add_alias(step, key)
         self._report_warnings()
@@ -177,6 +182,7 @@ class Results:
             always=always,
             may_keep=lambda: node not in self.alterations,
         )
+        self._lineages[node] = chunks.lineage
         return chunks(make, first)
 
     def spooled(self, value: Any) -> Any:

@@ -91,6 +91,9 @@ class Stream(Sequence[Any]):
         """Turns an exception of a chunk into the one that is raised in its place."""
         self.check: Callable[[Any], object] | None = None
         """Called with each item that was made; raises an exception about a wrong one."""
+        self.lineage: str | None = None
+        """A text that is the same for two streams only if their items are equal, as it is known
+        without making them; None if it is not known."""
         self._length = length
         self._make_chunk = make_chunk
         self._key_of = key_of
@@ -151,12 +154,14 @@ class Stream(Sequence[Any]):
 
     def map(self, function: Callable[[Any], Any]) -> Stream:
         """The stream of what a quick function makes of each item; with the same keys."""
-        return Stream(
+        mapped = Stream(
             self._length,
             self.chunk_length,
             lambda number: tuple(map(function, self.chunk(number))),
             self.key_of,
         )
+        mapped.lineage = self.lineage
+        return mapped
 
     @property
     def nbytes(self) -> int:

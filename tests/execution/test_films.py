@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sdgraph import Graph, In, Node, NodeFailedError, Session, events
-from sdgraph.media import load_video, read_video, write_video
+from sdgraph.media import films, load_video, read_video, write_video
 from sdgraph.nodes import Canny, Frame, Frames, LoadVideo, SaveVideo, VideoFromFrames
 from sdgraph.store import Store
 from sdgraph.values import Image, Video
@@ -127,6 +127,29 @@ def test_a_changed_part_of_a_film_makes_only_the_chunks_of_that_part_again(
     assert not calls
     run(saved(tinted(path, tint=6), tmp_path / "a.mp4"), other)
     assert len(calls) == COUNT
+
+
+def test_of_an_unchanged_film_one_chunk_is_decoded_where_all_that_is_made_of_it_is_remembered(
+    film: Path, tmp_path: Path, expensive: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    read = films._next_frame
+
+    def count(*arguments: Any) -> Any:
+        decoded.append(arguments[1])
+        return read(*arguments)
+
+    monkeypatch.setattr(films, "_next_frame", count)
+    for number in range(3):
+        decoded.clear()
+        calls.clear()
+        if number == 2:
+            write_video(noisy_film(COUNT + 1), film, quality=90)
+        node = saved(Canny(image=tinted(film)), tmp_path / "a.mp4")
+        run(node, Session(store=Store(folder=tmp_path / "store")))
+        assert len(calls) == (COUNT, 0, COUNT + 1)[number]
+        # The first frame tells the size, and one chunk at most is read for its key.
+        assert (len(decoded) > COUNT) == (number != 1) and (number != 1 or len(decoded) <= 17)
 
 
 def _write_lossless(frames: Any, path: Path) -> None:
