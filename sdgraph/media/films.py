@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -80,7 +81,7 @@ def load_video(
     else:
         film = _open_film(path, longest=longest, **part)
         rate, frames = film.rate, film.frames
-        if len(frames) * frames[0].nbytes <= IN_MEMORY_BYTES:
+        if prod(frames.shape) <= IN_MEMORY_BYTES:
             frames = frames.array()
     sound = read_sound(path, SoundPart(start, len(frames) / rate))
     return Video(frames, rate) if sound is None else Video(frames, rate, *sound)
