@@ -26,12 +26,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from sdgraph.errors import MediaError
-from sdgraph.files import atomic_write, read_text, sdgraph_home, write_only_in
+from sdgraph.files import atomic_write, sdgraph_home, write_only_in
 from sdgraph.formatting import format_count
 from sdgraph.values import size_of
 
@@ -42,6 +42,7 @@ from .disk_budget import DiskBudget
 from .disk_result import DiskResult, LostRecordError
 from .disk_speed import DiskSpeed
 from .file_systems import is_on_local_disk
+from .keys_version import KEYS_VERSION, stored_version, write_version
 from .known_names import Freshness, Subfolders
 from .not_kept import NotKept, NotKeptNotes
 from .packed_records import MAX_BYTES as MAX_PACKED_BYTES
@@ -58,14 +59,6 @@ from .serialization import (
 DEFAULT_BYTES = 4 * 2**30
 
 _SUFFIX = ".safetensors"
-_KEYS = ".keys"
-"""The file with the version of the keys under which the records are stored."""
-_KEYS_VERSION = 4
-"""Increased whenever old records cannot be found or used any more, so that they are removed.
-
-Keys of version 1 contained the path of a node's module, those of 2 the name of its pack; since 3 a
-record says its key; the contents of pictures in keys of version 3 had another hash.
-"""
 
 
 class DiskStore:
@@ -250,7 +243,7 @@ class DiskStore:
         if self._unwritable:
             return False
         if self._keys_version is None:
-            self._drop_older_records()
+            self._prepare_to_put()
         remake = seconds if remake_seconds is None else remake_seconds
         header = Header(content, node, seconds, files, key=key.hex(), remake_seconds=remake)
         try:
@@ -278,8 +271,6 @@ class DiskStore:
             return False
         self._add_subfolder(key)
         self.speed.add(size, time.perf_counter() - began)
-        if self._keys_version is None:
-            self._write_keys_version()
         self._lost.discard(key)
         self._budget.count_write(size)
         return True
@@ -293,8 +284,6 @@ class DiskStore:
 
     def _pack(self, packed: PackedRecords, key: bytes, text: str, header: Header) -> bool:
         """Puts a small record into the database."""
-        if self._keys_version is None:
-            self._write_keys_version()
         if len(text) > self._budget.goal:
             return False
         if not packed.put(key, text, header.remake_seconds, header.seconds):
@@ -306,34 +295,27 @@ class DiskStore:
     def _drop_older_records(self) -> None:
         """Removes all records, with a warning, if their keys are of an older version."""
         with self._lock:
+            if self._keys_version is not None:
+                return
+            version = stored_version(self.folder)
+            if version is not None and version < KEYS_VERSION:
+                count, _ = self.clear()
+                if count:
+                    self._warn(
+                        f"{format_count(count, 'result')} of an older version of sdgraph dropped "
+                        f"from {self.folder}; what is needed is made again"
+                    )
+                write_version(self.folder)
+            # Only now, so that no other thread puts a result before all are removed.
+            self._keys_version = None if version is None else max(version, KEYS_VERSION)
+
+    def _prepare_to_put(self) -> None:
+        """Drops older records, and writes the version of the keys, before the first record."""
+        self._drop_older_records()
+        with self._lock:
             if self._keys_version is None:
-                self._read_keys_version()
-
-    def _read_keys_version(self) -> None:
-        try:
-            version = int(read_text(self.folder / _KEYS, 100))
-        except FileNotFoundError:
-            if not self.folder.is_dir():
-                return  # written with the first record
-            version = 1
-        except (OSError, ValueError):
-            version = _KEYS_VERSION
-        if version < _KEYS_VERSION:
-            count, _ = self.clear()
-            if count:
-                self._warn(
-                    f"{format_count(count, 'result')} of an older version of sdgraph dropped from "
-                    f"{self.folder}; what is needed is made again"
-                )
-            self._write_keys_version()
-        # Only now, so that no other thread puts a result before all are removed.
-        self._keys_version = max(version, _KEYS_VERSION)
-
-    def _write_keys_version(self) -> None:
-        with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)  # packed records are written later
-            (self.folder / _KEYS).write_text(f"{_KEYS_VERSION}\n")
-        self._keys_version = _KEYS_VERSION
+                write_version(self.folder)
+                self._keys_version = KEYS_VERSION
 
     def entries(self) -> Iterator[RecordFile]:
         """All records, in no particular order."""

@@ -74,7 +74,8 @@ print(sorted(ours), {"pydantic", "typer", "yaml", "pathlib"} & {*sys.modules}, f
 """
     # Without `site`, which may itself import libraries for packages that are installed editable.
     command = [sys.executable, "-S", "-c", code]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    env["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == stored_help(["--help"])
     wanted = {"", ".__main__", ".cli", ".cli.help_texts", ".lazy_exports"}

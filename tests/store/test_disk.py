@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdgraph.store import DiskStore, LostRecordError, Store, disk, serialization
+from sdgraph.store import DiskStore, LostRecordError, Store, disk, keys_version, serialization
 from sdgraph.values import Checkpoint, Image, content_of
 from tests.support import fake_checkpoints
 from tests.support.processes import forked
@@ -315,7 +315,7 @@ def test_results_under_keys_of_an_older_version_are_dropped_with_a_word(tmp_path
     put_value(DiskStore(tmp_path), 1, noise(1))
     put_value(DiskStore(tmp_path), 2, noise(2))
     assert DiskStore(tmp_path).get(key(1)) is not None
-    (tmp_path / disk._KEYS).unlink()  # as version 1 left it
+    (tmp_path / keys_version.NAME).unlink()  # as version 1 left it
     store = DiskStore(tmp_path)
     assert store.get(key(1)) is None and numbers(store) == set()
     (warning,) = store.warnings
@@ -327,6 +327,6 @@ def test_results_under_keys_of_an_older_version_are_dropped_with_a_word(tmp_path
 
 def test_results_under_keys_of_a_newer_version_are_left_alone(tmp_path: Path) -> None:
     put_value(DiskStore(tmp_path), 1, noise(1))
-    (tmp_path / disk._KEYS).write_text("99\n")
+    (tmp_path / keys_version.NAME).write_text("99\n")
     store = DiskStore(tmp_path)
     assert store.get(key(1)) is not None and not store.warnings
