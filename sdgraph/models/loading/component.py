@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import ref
 
-from sdgraph.memory import Component, ComponentKey, Tier
+from sdgraph import memory  # its names are imported when they are first used
 from sdgraph.values import Checkpoint
 
 
@@ -16,7 +16,7 @@ from sdgraph.values import Checkpoint
 class LoadedComponent:
     """One loaded module, tokenizer or processor, its place, and the reasons why it is kept."""
 
-    key: ComponentKey
+    key: memory.ComponentKey
     name: str
     module: Any
     bytes: int
@@ -57,14 +57,14 @@ class LoadedComponent:
         return reference is not None and reference() is not None
 
     @property
-    def component(self) -> Component:
+    def component(self) -> memory.Component:
         """The component in the form that the memory planner uses."""
-        return Component(self.key, self.name, self.bytes, self.file_bytes)
+        return memory.Component(self.key, self.name, self.bytes, self.file_bytes)
 
     @property
-    def tier(self) -> Tier:
+    def tier(self) -> memory.Tier:
         """The tier that it is on: that of its device, or the host while it is offloaded."""
-        return Tier.HOST if self.offloaded else self.component.home
+        return memory.Tier.HOST if self.offloaded else self.component.home
 
     def is_of(self, source: str) -> bool:
         """Whether it is a checkpoint, by its source, or a part of it."""
