@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from sdgraph.store import DiskStore, disk, keys_version
+from sdgraph.store import DiskStore, keys_version
 from sdgraph.store.keys_version import KEYS_VERSION, NAME, stored_version, write_version
+from sdgraph.store.record_files import write_chunks
 
 
 def test_a_folder_without_records_has_no_version(tmp_path: Path) -> None:
@@ -47,13 +48,13 @@ def test_a_folder_that_another_process_begins_meanwhile_is_new(
 def test_the_version_is_there_before_the_first_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_chunks, versions = disk.write_chunks, list[int | None]()
+    versions: list[int | None] = []
 
     def write_later(*arguments: Any) -> None:
         versions.append(stored_version(tmp_path / "new"))
         write_chunks(*arguments)
 
-    monkeypatch.setattr(disk, "write_chunks", write_later)
+    monkeypatch.setattr("sdgraph.store.disk.write_chunks", write_later)
     store = DiskStore(tmp_path / "new")
     assert store.put(b"k" * 16, 5, "int:5", node="Number", seconds=1.0, files={})
     assert versions == [KEYS_VERSION]
