@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
 import time
 import traceback
@@ -155,7 +156,8 @@ class Executor:
         step = self._plan.steps[index]
         began = time.perf_counter()
         try:
-            if self._threads and not step.runs_models:
+            # A step that imports OpenCV is the first to use it, and shares with none.
+            if self._threads and "cv2" in sys.modules and not step.runs_models:
                 with opencv_threads:
                     self._runner.run(step)
             else:

@@ -94,6 +94,8 @@ class Schedule:
         """Those that write files and run."""
         self._has_ended = bytearray(len(plan.steps))
         self._given_up: set[int] = set()
+        kinds = {type(step.node) for step in plan.steps}
+        self._kinds_with_effect = {kind for kind in kinds if _has_effect(kind)}
         self._releasable = {self._indexes[node] for step in plan.steps for node in step.releases}
         """The steps whose results are dropped when their readers have finished."""
         for index, waiting in enumerate(self._waits_for):
@@ -199,7 +201,8 @@ class Schedule:
 
     def _make_ready(self, index: int) -> None:
         if not self._in_order[index] and index not in self._given_up:
-            waits = self._has_order and _has_effect(self._plan.steps[index].node)
+            kind = type(self._plan.steps[index].node)
+            waits = self._has_order and kind in self._kinds_with_effect
             heapq.heappush(self._effects if waits else self._light_steps, index)
 
     def give_up(self, index: int) -> list[int]:
@@ -260,9 +263,9 @@ class Schedule:
         return graph
 
 
-def _has_effect(node: Node[Any]) -> bool:
-    """Whether a node does something beside making a value."""
-    return node.effect or bool(type(node).definition.targets)
+def _has_effect(kind: type[Node[Any]]) -> bool:
+    """Whether nodes of a class do something beside making a value."""
+    return kind.effect or bool(kind.definition.targets)
 
 
 def _only_writes_files(node: Node[Any]) -> bool:
