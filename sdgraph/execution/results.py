@@ -156,7 +156,7 @@ class Results:
         The frames that it makes are remembered by chunks (see `frame_chunks`). A key of the content
         of all frames would read or make them all.
         """
-        if all(stream is None for stream in map(stream_of, read)):
+        if not [value for value in read if stream_of(value) is not None]:
             return False
         is_per_frame = not type(step.node).gathers and any(isinstance(v, Series) for v in read)
         return is_per_frame or (step.alias is None and not step.runs_models)
