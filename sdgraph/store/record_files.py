@@ -11,6 +11,9 @@ from typing import NamedTuple, TypeAlias
 
 _FILE_NAME = re.compile(r"([0-9a-f]{32}|\.sdgraph-(?:[0-9a-f]{16}){1,2})\.safetensors")
 
+_PIECE = 2**20
+"""The bytes of a call: one call of 30 MB took ten times as long as 30 of 1 MB on a Linux 6.18."""
+
 
 Key: TypeAlias = bytes  # `bytes` is a field's name below
 
@@ -73,4 +76,7 @@ def remove(path: str) -> bool:
 def write_chunks(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     """Writes chunks to a file one after another, without a copy of them together."""
     with path.open("wb") as file:
-        file.writelines(chunks)
+        for chunk in chunks:
+            view = memoryview(chunk)
+            for begin in range(0, len(view), _PIECE):
+                file.write(view[begin : begin + _PIECE])
