@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import sdgraph
+import sdgraph.media
 import sdgraph.memory
 import sdgraph.models
 from tests.benchmarks.structure import AT_MOST, Structure, structure, table
@@ -52,7 +53,7 @@ def test_the_public_names_are_there_and_sorted() -> None:
         sdgraph.Sesion  # type: ignore[attr-defined]  # noqa: B018 - the misspelling is the test
 
 
-@pytest.mark.parametrize("package", [sdgraph, sdgraph.memory, sdgraph.models])
+@pytest.mark.parametrize("package", [sdgraph, sdgraph.media, sdgraph.memory, sdgraph.models])
 def test_type_checkers_read_the_names_that_are_imported_at_first_use(package: ModuleType) -> None:
     tree = ast.parse(Path(package.__file__ or "").read_text())
     (typed,) = (

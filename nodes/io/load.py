@@ -8,16 +8,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from sdgraph import media  # its names are imported when they are first used
 from sdgraph.errors import MediaError, Problem
 from sdgraph.graph import Node, SourceFile
-from sdgraph.media import (
-    estimate_frames,
-    has_several_frames,
-    load_video,
-    probe_image,
-    probe_video,
-    read_image,
-)
 from sdgraph.values import Image, Video
 
 __all__ = ["LoadImage", "LoadVideo"]
@@ -26,7 +19,7 @@ __all__ = ["LoadImage", "LoadVideo"]
 def image_problems(path: str | Path) -> Iterator[Problem]:
     """The problem of a node whose `path` cannot be opened as a picture; reads only its header."""
     try:
-        probe_image(path)
+        media.probe_image(path)
     except MediaError as error:
         yield from error.as_problems_of("path", "a picture that can be opened")
 
@@ -42,7 +35,7 @@ class LoadImage(Node[Image]):
         yield from image_problems(self.path)
 
     def warnings(self) -> Iterator[Problem]:
-        if has_several_frames(Path(self.path)):
+        if media.has_several_frames(Path(self.path)):
             found = f"{self.path}, a file of several pictures, of which only the first is loaded"
             yield Problem("path", found, fix="LoadVideo loads the frames of an animation")
 
@@ -50,7 +43,7 @@ class LoadImage(Node[Image]):
         return self.path
 
     def run(self) -> Image:
-        return Image.from_pil(read_image(self.path))
+        return Image.from_pil(media.read_image(self.path))
 
 
 class LoadVideo(Node[Video]):
@@ -87,12 +80,12 @@ class LoadVideo(Node[Video]):
 
     def check(self) -> Iterator[Problem]:
         try:
-            probe_video(self.path)
+            media.probe_video(self.path)
         except MediaError as error:
             yield from error.as_problems_of("path", "a video that can be opened")
 
     def frame_range(self) -> tuple[int, int] | None:
-        count = estimate_frames(
+        count = media.estimate_frames(
             Path(self.path), start=self.start, seconds=self.seconds, fps=self.fps
         )
         if count is None:
@@ -101,6 +94,6 @@ class LoadVideo(Node[Video]):
         return max(1, count - slack), count + slack
 
     def run(self) -> Video:
-        return load_video(
+        return media.load_video(
             self.path, start=self.start, seconds=self.seconds, fps=self.fps, longest=self.longest
         )
