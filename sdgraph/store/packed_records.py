@@ -189,7 +189,11 @@ class PackedRecords:
         finally:
             with self._lock:
                 self._runs -= 1
-            self.flush()
+            try:
+                self.flush()
+            except KeyboardInterrupt:
+                self.flush()
+                raise
 
     def flush(self) -> None:
         """Commits what waits."""
@@ -214,11 +218,11 @@ class PackedRecords:
                 self._database.write(work)
             except (*_ERRORS, NewerDatabaseError) as error:
                 self._fail(error)
-            finally:
-                self._known.add(rows)
-                self._known.add(aliases)
-                self._rows, self._aliases, self._touched = {}, {}, set()
-                self._work_seconds = 0.0
+            # After an interrupt all of it still waits, and is committed when the run ends.
+            self._known.add(rows)
+            self._known.add(aliases)
+            self._rows, self._aliases, self._touched = {}, {}, set()
+            self._work_seconds = 0.0
 
     def _commit_when_due(self) -> None:
         count = len(self._rows) + len(self._touched)

@@ -203,6 +203,7 @@ def test_a_node_that_reads_another_is_in_a_later_batch(checkpoint: Checkpoint) -
     assert batches == [[0, 1, 2], [5, 5, 5]]
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(("budget", "sizes"), [(70, [4, 4]), (60, [3, 3, 2]), (50, [2] * 4)])
 def test_a_batch_is_as_large_as_its_memory_allows(
     budget: int, sizes: list[int], checkpoint: Checkpoint

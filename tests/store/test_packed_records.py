@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdgraph.store import DiskStore, LostRecordError, Store, database, packed_records, serialization
+from sdgraph.store.database import Database
 from sdgraph.store.packed_records import COMMIT_COUNT, COMMIT_WORK_S, NAME, is_commit_due
 from sdgraph.values import content_of
 from tests.support.processes import forked
@@ -104,6 +105,26 @@ def test_in_a_run_they_wait_and_are_there_however_it_ends(
         with pytest.raises(error):
             run()
     assert numbers(tmp_path) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("moment", ["while it runs", "at its end"])
+def test_an_interrupt_of_a_commit_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    store = DiskStore(tmp_path, packs=True)
+    store.prune()
+    write, interrupts = Database.write, [KeyboardInterrupt()]
+
+    def write_later(database: Database, work: Any) -> Any:
+        if interrupts:
+            raise interrupts.pop()
+        return write(database, work)
+
+    with pytest.raises(KeyboardInterrupt), store.batched():
+        put(store, 1, 1)
+        monkeypatch.setattr(Database, "write", write_later)
+        put(store, 2, 2, seconds=3.0 if moment == "while it runs" else 0.0)
+    assert numbers(tmp_path) == {1, 2}
 
 
 def test_what_waits_is_committed_after_a_moment(tmp_path: Path) -> None:
