@@ -215,7 +215,7 @@ def test_components_and_configs_on_the_hub_are_fetched_before_a_run(
                 fetched.append(f"{source}/{name}")
         return repository / snapshot
 
-    monkeypatch.setattr("sdgraph.models.sources.hub.download_matching", download)
+    monkeypatch.setattr("sdgraph.models.sources.hub_downloads.download_matching", download)
     node = Text2Image(prompt="a", steps=1, checkpoint=Checkpoint(hand))
     expected = run(node, session=session).numpy
     mixed_node = node.replace(checkpoint=Checkpoint("some/base", vae="some/vae"))

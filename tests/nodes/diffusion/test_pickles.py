@@ -229,7 +229,7 @@ def test_of_the_hub_they_are_fetched_where_they_are_allowed_and_all_there_is(
         return Path(shutil.copytree(pickled, snapshot, ignore=fits, dirs_exist_ok=True))
 
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    monkeypatch.setattr("sdgraph.models.sources.hub.download_matching", download)
+    monkeypatch.setattr("sdgraph.models.sources.hub_downloads.download_matching", download)
     with pytest.raises(CheckpointError, match="--allow-pickle"):
         fetch_checkpoint(Checkpoint("someone/pickled"))
     assert patterns == ["model_index.json", "*/*.safetensors"]
