@@ -50,7 +50,7 @@ class LoadVideo(Node[Video]):
     """Loads a video: MP4, WebM, MKV, MOV, AVI and others, and animated GIF, WebP and PNG.
 
     Each frame is taken at the time at which it is shown. The sound comes with the frames. Of a long
-    film, frames are read when they are needed, so that few of them are in memory.
+    video, frames are read when they are needed, so that few of them are in memory.
     """
 
     category = "file"

@@ -57,8 +57,8 @@ class Save(Node[Path]):
 class SaveVideo(Node[Path]):
     """Saves a video as MP4 (H.264), WebM (VP9) or GIF, with the workflow which made it.
 
-    Sound is saved with it, except in a GIF. The frames of a film are made while it is saved, so
-    that few of them are in memory.
+    Sound is saved with it, except in a GIF. The frames of a long video are made while it is
+    saved, so that few of them are in memory.
     """
 
     category = "file"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 COMMAND_MODULES = {
-    "workflows": "catalog",
+    "workflows": "workflow_catalog",
     "doctor": "doctor",
     "validate": "inspect",
     "show": "inspect",

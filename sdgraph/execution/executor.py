@@ -22,7 +22,7 @@ from dataclasses import replace
 from sdgraph.errors import NodeFailedError, NodesFailedError, problems_in
 from sdgraph.graph import Graph
 from sdgraph.store import LostRecordError
-from sdgraph.values.streams import run_threads
+from sdgraph.values.threads import run_threads
 
 from .error_locations import error_location
 from .event_emitter import EventEmitter

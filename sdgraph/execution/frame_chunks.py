@@ -1,11 +1,11 @@
-"""The frames that nodes make of films, chunk by chunk: remembered, and with errors of their nodes.
+"""Frames of long videos are made chunk by chunk, remembered, and fail as their nodes.
 
-1. A node that runs once per frame, on a film, makes a stream: its frames are made when a later step
-   reads them. Its errors name the node, not the step that reads.
+1. A node that runs once for each frame of a stream makes a stream: its frames are made when a later
+   step reads them. Its errors name the node, not the step that reads.
 2. The key of a chunk is made of the node and of the keys of the chunks that it reads; those of a
-   film are hashes of its frames. So what was made of a minute that did not change is found again.
-   A chunk also has an alias, made of the files that the film comes from: while these do not change,
-   its frames are not decoded to find it.
+   video are hashes of its frames. So what was made of a minute that did not change is found again.
+   A chunk also has an alias, made of the files that the video comes from: while these do not
+   change, its frames are not decoded to find it.
 3. Whether chunks are worth keeping is decided by the first one: a chunk of a node without models is
    kept if it takes longer to make than to keep and fetch (see `store.admission`). If not, no chunk
    of the node is looked up or hashed.

@@ -33,8 +33,8 @@ def frame_function(
 ) -> Callable[[Mapping[str, Any]], Any]:
     """A function of a node's arguments that returns its value; for series, frame by frame.
 
-    The frames of a film are made later, unless a model is needed for them, or they would not be the
-    same each time: then all of them are made by the function (see `frame_chunks`).
+    The frames of a stream are made later, unless a model is needed for them, or they would not be
+    the same each time: then all of them are made by the function (see `frame_chunks`).
 
     Args:
         step: The step of the node.

@@ -61,7 +61,7 @@ class Results:
         self._remake_seconds: dict[Node[Any], float] = {}
         """How long it takes to make again what is not on disk, of each result."""
         self._lineages: dict[Node[Any], str | None] = {}
-        """Of nodes that make frames of films chunk by chunk (see `Stream.lineage`)."""
+        """Of nodes that make frames of streams chunk by chunk (see `Stream.lineage`)."""
         self._inputs_changed = False
         """Whether files or weights changed after the plan was made."""
         self._reported: set[Node[Any]] = set()

@@ -30,7 +30,7 @@ from sdgraph.graph import (
 )
 from sdgraph.memoize import memoized_scope, unmemoized
 from sdgraph.models import (
-    KeptCheckpoints,
+    CheckpointCache,
     ModelCache,
     fetch_checkpoint,
     memoized_resolutions,
@@ -39,11 +39,11 @@ from sdgraph.models import (
 from sdgraph.models.loading import devices, process_records
 from sdgraph.store import LostRecordError, Store, StoredResult
 from sdgraph.values import Checkpoint
+from sdgraph.values.threads import thread_count
 
 from .event_emitter import EventEmitter
 from .plan_data import Plan
 from .planning import make_plan
-from .thread_pool import thread_count
 
 
 def _make_model_cache() -> ModelCache:
@@ -95,8 +95,8 @@ class Session:
     metadata: bool = True
     batch: int | None = None
     threads: int | None = None
-    _kept: KeptCheckpoints = field(
-        default_factory=KeptCheckpoints, init=False, repr=False, compare=False
+    _kept: CheckpointCache = field(
+        default_factory=CheckpointCache, init=False, repr=False, compare=False
     )
 
     def __post_init__(self) -> None:

@@ -9,7 +9,6 @@ from sdgraph.values import Video
 
 if TYPE_CHECKING:
     from .embedded import read_provenance, was_edited
-    from .films import load_video
     from .foreign_records import foreign_program
     from .image_files import (
         converted_profile,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
         write_sidecar,
     )
     from .video_files import write_video
+    from .video_loader import load_video
     from .video_reader import estimate_frames, probe_video, read_video
 
 __all__ = [
@@ -62,7 +62,7 @@ _EXPORTS = {
         "read_provenance",
         "was_edited",
     ),
-    "films": ("load_video",),
+    "video_loader": ("load_video",),
     "foreign_records": ("foreign_program",),
     "image_files": (
         "converted_profile",

@@ -1,6 +1,6 @@
 """The times of all frames of a video, so that its length is known before frames are decoded.
 
-1. The packets of a film in a usual container say when their frames are shown. Reading them takes a
+1. The packets of a video in a usual container say when their frames are shown. Reading them takes a
    hundredth of the time that decoding takes.
 2. In other files, packets may hold no frame, or one that no decoder can show. There the frames are
    decoded once to be counted; they are neither converted nor held.
@@ -56,7 +56,7 @@ def read_frame_stamps(container: av.container.InputContainer) -> list[FrameStamp
 def decode_frames(
     container: av.container.InputContainer,
 ) -> Iterator[tuple[av.VideoFrame, FrameStamp]]:
-    """The decoded frames of a film, in the order in which they are shown, with their stamps.
+    """The decoded frames of a video, in the order in which they are shown, with their stamps.
 
     Raises:
         ValueError: A frame is damaged; the text names it by its number.

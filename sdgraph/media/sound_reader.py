@@ -61,7 +61,7 @@ def read_sound(path: Path, part: SoundPart) -> tuple[Samples | ArrayStream, int]
         part: The part.
 
     Raises:
-        MediaError: The sound is damaged; that of a film raises it when it is read.
+        MediaError: The sound is damaged; that of a stream raises it when it is read.
     """
     with convert_read_errors(path, "a video"), open_video(path) as container:
         if not container.streams.audio:

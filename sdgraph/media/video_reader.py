@@ -41,7 +41,7 @@ CONTAINERS = (
 _OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
 
 _CLOCK_ERROR = 0.005
-"""Seconds by which time stamps may miss the rate of a film: the clocks of cameras are not exact."""
+"""Seconds by which time stamps may miss the rate: the clocks of cameras are not exact."""
 
 
 def read_video(
@@ -54,7 +54,7 @@ def read_video(
 ) -> Video:
     """The frames of a video or animation, turned upright, without sound.
 
-    The frames are those shown at equal distances in time: of a film whose frames are shown for
+    The frames are those shown at equal distances in time: of a video whose frames are shown for
     different times, some are repeated and others may be left out. Frames that are left out are
     never held in memory.
 

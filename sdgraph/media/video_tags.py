@@ -26,7 +26,7 @@ _SEGMENT, _CLUSTER, _CUES, _VOID, _ATTACHMENTS = (
     *(0x18538067, 0x1F43B675, 0x1C53BB6B, 0xEC),
     0x1941A469,
 )
-"""Elements of Matroska: the film, its frames, their index, a gap, and attached files."""
+"""Elements of Matroska: the video, its frames, their index, a gap, and attached files."""
 
 
 def refuse_large_tags(file: BinaryIO) -> None:

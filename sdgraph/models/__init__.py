@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from sdgraph.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from .checkpoint.checkpoint_cache import CheckpointCache
     from .checkpoint.checkpoint_files import MODEL_INDEX, places_elsewhere
     from .checkpoint.component_classes import LIBRARIES, SCHEDULERS
-    from .checkpoint.kept_checkpoints import KeptCheckpoints
     from .checkpoint.library_versions import newer_version_advice
     from .checkpoint.part_checks import part_warnings
     from .checkpoint.resolved import (
@@ -45,8 +45,8 @@ __all__ = [
     "PEFT_CONFIG",
     "PEFT_NAME",
     "SCHEDULERS",
+    "CheckpointCache",
     "ComponentPlace",
-    "KeptCheckpoints",
     "ModelCache",
     "Models",
     "PrefetchRequest",
@@ -82,7 +82,7 @@ __all__ = [
 _EXPORTS = {
     "checkpoint.checkpoint_files": ("MODEL_INDEX", "places_elsewhere"),
     "checkpoint.component_classes": ("LIBRARIES", "SCHEDULERS"),
-    "checkpoint.kept_checkpoints": ("KeptCheckpoints",),
+    "checkpoint.checkpoint_cache": ("CheckpointCache",),
     "checkpoint.library_versions": ("newer_version_advice",),
     "checkpoint.part_checks": ("part_warnings",),
     "checkpoint.resolved": (

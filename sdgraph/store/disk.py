@@ -42,8 +42,8 @@ from .disk_budget import DiskBudget
 from .disk_result import DiskResult, LostRecordError
 from .disk_speed import DiskSpeed
 from .file_systems import is_on_local_disk
+from .key_index import Freshness, SubfolderIndex
 from .keys_version import KEYS_VERSION, stored_version, write_version
-from .known_names import Freshness, Subfolders
 from .not_kept import NotKept, NotKeptNotes
 from .packed_records import MAX_BYTES as MAX_PACKED_BYTES
 from .packed_records import PackedRecords
@@ -87,7 +87,7 @@ class DiskStore:
         self.not_kept = NotKeptNotes(self.folder)
         packs = is_on_local_disk(self.folder) if packs is None else packs
         self._freshness = Freshness()
-        self._subfolders = Subfolders(self._root, self._freshness) if packs else None
+        self._subfolders = SubfolderIndex(self._root, self._freshness) if packs else None
         """The subfolders; None if the folder may be on a network drive, whose clock may differ."""
         packed = PackedRecords(self.folder, self._warn, self._freshness) if packs else None
         self._packed = packed
@@ -207,7 +207,7 @@ class DiskStore:
 
     def _lacks_subfolder(self, key: bytes) -> bool:
         """Whether no file that belongs to a key exists, as there is no subfolder for it."""
-        return self._subfolders is not None and self._subfolders.lack(key[:1].hex())
+        return self._subfolders is not None and self._subfolders.lacks(key[:1].hex())
 
     def _add_subfolder(self, key: bytes) -> None:
         if self._subfolders is not None:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .database import Database, NewerDatabaseError
-from .known_names import Freshness, KnownKeys
+from .key_index import Freshness, KeyIndex
 from .record_files import RecordFile
 
 MAX_BYTES = 4096
@@ -87,7 +87,7 @@ class PackedRecords:
         self._folder = folder
         self._warn = warn
         self._lock = threading.RLock()
-        self._known = KnownKeys(freshness)
+        self._known = KeyIndex(freshness)
         self._rows: dict[bytes, _Row] = {}
         self._aliases: dict[bytes, bytes] = {}
         self._touched: set[bytes] = set()
@@ -101,7 +101,7 @@ class PackedRecords:
         with self._lock:
             if (row := self._rows.get(key)) is not None:
                 return row.record
-            if self._known.is_sure_to_lack(key):
+            if self._known.surely_lacks(key):
                 return None
             found = self._select("SELECT record, used FROM records WHERE key = ?", key)
             if found is None:
@@ -133,7 +133,7 @@ class PackedRecords:
         with self._lock:
             if (key := self._aliases.get(alias)) is not None:
                 return key
-            if self._known.is_sure_to_lack(alias):
+            if self._known.surely_lacks(alias):
                 return None
             found = self._select("SELECT key FROM aliases WHERE alias = ?", alias)
             return None if found is None else bytes(found[0])
@@ -235,7 +235,7 @@ class PackedRecords:
 
     def _select(self, statement: str, key: bytes) -> Any:
         def work(connection: sqlite3.Connection) -> Any:
-            if self._known.lack(connection, key):
+            if self._known.lacks(connection, key):
                 return None
             return connection.execute(statement, (key,)).fetchone()
 

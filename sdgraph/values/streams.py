@@ -9,15 +9,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
 
 from .content import SMALL, content_of, digest, size_of
+from .threads import run_threads, thread_count
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -29,9 +29,6 @@ CHUNK_BYTES = 8 * 2**20
 _MOST_ITEMS = 16
 _MOST_AHEAD = 8
 _SPARE_CHUNKS = 2
-
-run_threads: ContextVar[int | None] = ContextVar("run_threads", default=None)
-"""How many threads a run may use; None for one on each core that this process may use."""
 
 Chunk = Sequence[Any]
 MakeChunk = Callable[[int], Chunk]
@@ -48,16 +45,12 @@ def chunk_length(item_bytes: int) -> int:
     return max(1, min(_MOST_ITEMS, CHUNK_BYTES // max(1, item_bytes)))
 
 
-def thread_count() -> int:
+def worker_count() -> int:
     """How many threads make chunks: one less than those of the run, 0 to 8.
 
     The thread that reads the chunks has work of its own, such as encoding.
     """
-    threads = run_threads.get()
-    if threads is None:
-        has_affinity = hasattr(os, "sched_getaffinity")
-        threads = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return min(threads - 1, _MOST_AHEAD)
+    return min(thread_count(run_threads.get()) - 1, _MOST_AHEAD)
 
 
 class _HeldChunk:
@@ -100,7 +93,7 @@ class Stream(Sequence[Any]):
         self._keys: dict[int, str] = {}
         self._chunks: OrderedDict[int, _HeldChunk] = OrderedDict()
         self._lock = threading.Lock()
-        self._most_chunks = thread_count() + _SPARE_CHUNKS
+        self._most_chunks = worker_count() + _SPARE_CHUNKS
 
     def __len__(self) -> int:
         return self._length
@@ -241,9 +234,9 @@ def read_ahead(stream: Stream, threads: int | None = None) -> Iterator[Any]:
 
     Args:
         stream: What to read.
-        threads: How many chunks are made ahead, each in a thread; None for `thread_count()`.
+        threads: How many chunks are made ahead, each in a thread; None for `worker_count()`.
     """
-    threads = thread_count() if threads is None else threads
+    threads = worker_count() if threads is None else threads
     if threads < 1:
         yield from stream
         return
@@ -271,7 +264,7 @@ def read_ahead(stream: Stream, threads: int | None = None) -> Iterator[Any]:
 
 
 class SequentialChunks:
-    """Makes the chunks of something that can only be read from its beginning, such as a film.
+    """Makes the chunks of something that can only be read from its beginning, such as a video.
 
     The chunks that were read last are held, so that threads may ask for them in another order. If
     one before them is asked for, reading begins again.
@@ -307,7 +300,7 @@ class SequentialChunks:
             chunk = tuple(islice(self._items, self._chunk_length))
             self._recent[self._next] = chunk
             self._next += 1
-            while len(self._recent) > thread_count() + 1:
+            while len(self._recent) > worker_count() + 1:
                 self._recent.popitem(last=False)
         return self._recent[number]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Video(Value):
     """A video: frames at a constant rate, and sound.
 
-    The frames of a long film are read or made when they are needed: iterate over a video, or take
+    The frames of a long video are read or made when they are needed: iterate over a video, or take
     its frames one by one, and few of them are in memory at once. `frames` is all of them.
 
     Args:

@@ -14,7 +14,6 @@ from . import (
     cores,
     engine,
     families,
-    films,
     large_pictures,
     loads,
     maps,
@@ -28,6 +27,7 @@ from . import (
     startup,
     sweeps,
     systems,
+    videos,
 )
 from .timing import Row
 
@@ -38,8 +38,8 @@ ALL = {
     "peers": peers.rows,
     "systems": systems.rows,
     "families": families.rows,
-    "films": films.rows,
-    "long_films": films.long_rows,
+    "videos": videos.rows,
+    "long_videos": videos.long_rows,
     "masks": masks.rows,
     "maps": maps.rows,
     "startup": startup.rows,

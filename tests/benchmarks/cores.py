@@ -23,9 +23,9 @@ import PIL.Image
 import PIL.ImageFilter
 
 from sdgraph import Graph, In, Node, Session
-from sdgraph.execution.thread_pool import thread_count
 from sdgraph.store import Store
 from sdgraph.values import Image
+from sdgraph.values.threads import thread_count
 
 from .large_pictures import photo
 from .timing import Row

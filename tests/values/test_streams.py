@@ -21,7 +21,7 @@ from sdgraph.values.streams import (
     Stream,
     chunk_length,
     read_ahead,
-    thread_count,
+    worker_count,
 )
 
 
@@ -71,7 +71,7 @@ def test_few_chunks_are_held_however_long_it_is() -> None:
     for _ in read_ahead(stream, 2):
         gc.collect(0)
         most = max(most, sum(ref() is not None for ref in alive))
-    assert most <= thread_count() + 8 and size_of(stream) < 20_000
+    assert most <= worker_count() + 8 and size_of(stream) < 20_000
 
 
 def test_a_chunk_that_two_threads_want_is_made_once() -> None:

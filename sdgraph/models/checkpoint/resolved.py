@@ -24,6 +24,7 @@ from sdgraph.models.sources.lora_files import fetch_lora
 from sdgraph.values import COMPONENTS, MOTION, Checkpoint, ComponentSource, Lora, Part, content_of
 
 from . import fingerprints
+from .checkpoint_cache import CheckpointCache
 from .checkpoint_files import (
     CONFIG_NAMES,
     MODEL_INDEX,
@@ -41,7 +42,6 @@ from .component_files import (
     refuse_other_file,
     refuse_pipeline,
 )
-from .kept_checkpoints import KeptCheckpoints
 from .resolved_part import PartOwner, ResolvedPart
 from .single_files import MOTION_SCHEDULER, SingleFile, find_single_file, with_settings
 from .tokenizer_files import fetch_vocabulary, find_vocabulary
@@ -340,7 +340,7 @@ def resolve(checkpoint: Checkpoint) -> ResolvedCheckpoint:
     """A checkpoint as it is on this disk; the same object within a `memoized_scope`.
 
     The disk is read when a property of the object is first used. In the scope of a session it may
-    be the object of an earlier run (see `kept_checkpoints`).
+    be the object of an earlier run (see `checkpoint_cache`).
 
     Example:
         >>> from sdgraph import Checkpoint
@@ -354,7 +354,7 @@ def resolve(checkpoint: Checkpoint) -> ResolvedCheckpoint:
     resolved: ResolvedCheckpoint | None = memoized.get(key)
     if resolved is None:
         resolved = ResolvedCheckpoint(checkpoint)
-        kept: KeptCheckpoints | None = memoized.get(KeptCheckpoints)
+        kept: CheckpointCache | None = memoized.get(CheckpointCache)
         memoized[key] = resolved = resolved if kept is None else kept.latest(resolved)
     return resolved
 
@@ -365,7 +365,7 @@ def resolve_part(part: Part) -> ResolvedPart:
 
 
 @contextmanager
-def session_scope(kept: KeptCheckpoints) -> Iterator[None]:
+def session_scope(kept: CheckpointCache) -> Iterator[None]:
     """A `memoized_scope` in which checkpoints that did not change are those of earlier runs.
 
     Args:
@@ -374,7 +374,7 @@ def session_scope(kept: KeptCheckpoints) -> Iterator[None]:
     with memoized_scope():
         results = scope_results.get()
         assert results is not None, "this is within a scope"
-        results[KeptCheckpoints] = kept
+        results[CheckpointCache] = kept
         yield
 
 

@@ -30,8 +30,8 @@ from sdgraph.models.formats.scaled_weights import has_scales
 from . import devices, single_file_loader
 from .library_output import quiet_libraries
 from .pinned_copies import move_module
+from .prefetched_weights import State, WeightsKey, prefetched_weights, read_weights
 from .quantization import is_immovable, quantization_config, refuse_device
-from .weights_ahead import State, WeightsKey, read_weights, weights_ahead
 
 Loader = Callable[[ResolvedPart, str, str], Any]
 """Loads a component in a dtype onto a device."""
@@ -149,7 +149,7 @@ def load_part(part: ResolvedPart, dtype: str, device: str) -> Any:
 
 def _load_module(cls: Any, part: ResolvedPart, folder: Path, dtype: str, device: str) -> Any:
     """Loads a model with its class's own method, or faster with `_build_module` if that can."""
-    state = weights_ahead.take(WeightsKey.of(part.files, dtype))
+    state = prefetched_weights.take(WeightsKey.of(part.files, dtype))
     if part.tensor_prefix is not None or _has_scales(part):
         return single_file_loader.load_module(cls, part, dtype, device)
     pickled = any(path.suffix != ".safetensors" for path in part.files)

@@ -1,8 +1,8 @@
 """Reads weights while a node computes, so that the next load does not wait for the disk.
 
 All files of a component are read into the system's file cache. Where its module is built from
-tensors (see `weights_ahead`), they are then cast and held in memory too, or in pinned memory for a
-CUDA device. An error is never told from here: the load meets it again.
+tensors (see `prefetched_weights`), they are then cast and held in memory too, or in pinned memory
+for a CUDA device. An error is never told from here: the load meets it again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sdgraph.models.checkpoint.resolved_part import ResolvedPart
 
 from . import devices
 from .pinned_copies import pin_for
-from .weights_ahead import State, WeightsKey, can_be_read_ahead, read_weights, weights_ahead
+from .prefetched_weights import State, WeightsKey, can_prefetch, prefetched_weights, read_weights
 
 _CHUNK = 8 * 2**20
 
@@ -71,7 +71,7 @@ class Prefetcher:
 
     def drop(self) -> None:
         """Frees the weights that are in memory and were not taken, and those still to be read."""
-        weights_ahead.drop(self._announced)
+        prefetched_weights.drop(self._announced)
 
     def close(self) -> None:
         """Stops at the next chunk of 8 MiB or the next tensor; the rest is not read."""
@@ -84,12 +84,12 @@ class Prefetcher:
     def _announce(self, weights: Weights | None) -> WeightsKey | None:
         """Announces weights that can be held in memory; None for those that cannot."""
         try:
-            if weights is None or not can_be_read_ahead(weights.part):
+            if weights is None or not can_prefetch(weights.part):
                 return None
         except (SdgraphError, OSError):
             return None
         key = WeightsKey.of(weights.part.files, weights.dtype)
-        if key is None or not weights_ahead.announce(key):
+        if key is None or not prefetched_weights.announce(key):
             return None
         self._announced.add(key)
         return key
@@ -118,7 +118,7 @@ class Prefetcher:
                 stopped=self._stop.is_set,
             )
 
-        weights_ahead.make(key, read)
+        prefetched_weights.make(key, read)
 
     def _read(self, path: Path, buffer: bytearray) -> bool:
         """Reads a file; returns whether the end was reached."""

@@ -12,7 +12,7 @@ from sdgraph import Graph, Session
 from sdgraph.media import write_video
 from sdgraph.nodes import Canny, Frames, LoadVideo, VideoFromFrames
 from sdgraph.values import Image, Video
-from tests.support.small_films import noisy_film, tone
+from tests.support.small_videos import noisy_film, tone
 
 RATE = 24_000
 
@@ -21,7 +21,7 @@ RATE = 24_000
 def film(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A node that loads a film of two seconds with sound."""
     if request.param == "as streams":
-        monkeypatch.setattr("sdgraph.media.films.IN_MEMORY_BYTES", 0)
+        monkeypatch.setattr("sdgraph.media.video_loader.IN_MEMORY_BYTES", 0)
         monkeypatch.setattr("sdgraph.media.sound_reader.IN_MEMORY_BYTES", 0)
     path = tmp_path / "film.webm"
     write_video(noisy_film(50, sound=tone(2.0)), path)

@@ -300,7 +300,7 @@ def test_a_lora_changes_the_picture_as_in_diffusers_and_leaves_the_weights(
     assert run(node.replace(seed=5, steps=3), session=session) == plain
 
 
-def test_a_lora_of_unknown_names_or_another_network_is_refused_before_any_load(
+def test_a_lora_of_unkey_index_or_another_network_is_refused_before_any_load(
     folders: Any, tmp_path: Path
 ) -> None:
     flux = Checkpoint(folders("flux"))

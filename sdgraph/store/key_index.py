@@ -47,7 +47,7 @@ class Freshness:
         return not self._runs or seen < self._began or time.monotonic() - seen > SEEN_S
 
 
-class KnownKeys:
+class KeyIndex:
     """The keys and aliases in a database, as far as they were read; for one thread at a time.
 
     Args:
@@ -62,12 +62,12 @@ class KnownKeys:
         self._seen = 0.0
         self._lookups = 0
 
-    def is_sure_to_lack(self, key: bytes) -> bool:
+    def surely_lacks(self, key: bytes) -> bool:
         """Whether it is known, without asking the disk, that there is no such key."""
         keys = self._keys
         return keys is not None and key not in keys and not self._freshness.is_old(self._seen)
 
-    def lack(self, connection: sqlite3.Connection, key: bytes) -> bool:
+    def lacks(self, connection: sqlite3.Connection, key: bytes) -> bool:
         """Whether the database is known to lack a key; False if it may have it.
 
         Raises sqlite3.Error.
@@ -98,7 +98,7 @@ class KnownKeys:
             self._keys = {key for (key,) in connection.execute(every)}
 
 
-class Subfolders:
+class SubfolderIndex:
     """The names of the subfolders of a folder, which only ever become more.
 
     Args:
@@ -114,7 +114,7 @@ class Subfolders:
         """The time of the folder when it was listed; None if that may stand for two changes."""
         self._seen = float("-inf")
 
-    def lack(self, name: str) -> bool:
+    def lacks(self, name: str) -> bool:
         """Whether there is no such subfolder, and so nothing in it."""
         if name in self._names:
             return False  # at most its files are looked for in vain

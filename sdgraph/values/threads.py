@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from sdgraph.errors import InvalidValueError, Problem
 
 MAX_THREADS = 1024
 """More than any machine has cores; a larger number is a mistake."""
+
+run_threads: ContextVar[int | None] = ContextVar("run_threads", default=None)
+"""How many threads the run may use in which this code runs; None for one on each core."""
 
 _GROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")

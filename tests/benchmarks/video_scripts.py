@@ -1,6 +1,6 @@
-"""The two ways to find the edges in each frame of a film, as scripts that the benchmark runs.
+"""The two ways to find the edges in each frame of a video, as scripts that the benchmark runs.
 
-`python -m tests.benchmarks.film_scripts loop|graph SOURCE TARGET` writes the film of edges and
+`python -m tests.benchmarks.video_scripts loop|graph SOURCE TARGET` writes the video of edges and
 prints the seconds that it took, the CPU seconds, the peak of memory in MB, and whether torch was
 imported.
 """
@@ -21,10 +21,10 @@ def loop(source: str, target: str) -> None:
     import av
     import cv2
 
-    with av.open(source) as film, av.open(target, "w", options={"movflags": "+faststart"}) as out:
-        film.streams.video[0].thread_type = "AUTO"
+    with av.open(source) as video, av.open(target, "w", options={"movflags": "+faststart"}) as out:
+        video.streams.video[0].thread_type = "AUTO"
         stream = out.add_stream("libx264", rate=FPS, options={"preset": "medium", "crf": "17"})
-        for number, frame in enumerate(film.decode(video=0)):
+        for number, frame in enumerate(video.decode(video=0)):
             if not number:
                 stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuv420p"
             edges = cv2.Canny(frame.to_ndarray(format="rgb24"), 100, 200)
@@ -40,13 +40,13 @@ def graph(source: str, target: str) -> None:
     from sdgraph.nodes import Canny, Frames, LoadVideo, SaveVideo, VideoFromFrames
 
     edges = Canny(image=Frames(video=LoadVideo(path=source)))
-    film = VideoFromFrames(frames=edges)
+    video = VideoFromFrames(frames=edges)
     with_store = Session()
-    with_store.run(Graph.of(SaveVideo(video=film, path=target, existing="replace")))
+    with_store.run(Graph.of(SaveVideo(video=video, path=target, existing="replace")))
 
 
-def make_film(path: Path, frames: int, size: tuple[int, int] = (640, 360)) -> None:
-    """Writes a film of a photo that moves slowly."""
+def make_video(path: Path, frames: int, size: tuple[int, int] = (640, 360)) -> None:
+    """Writes a video of a photo that moves slowly."""
     import av
     import numpy as np
 
@@ -54,17 +54,17 @@ def make_film(path: Path, frames: int, size: tuple[int, int] = (640, 360)) -> No
 
     width, height = size
     pixels = photo(3072)
-    with av.open(str(path), "w") as film:
+    with av.open(str(path), "w") as video:
         options = {"preset": "ultrafast", "crf": "23"}
-        stream = film.add_stream("libx264", rate=FPS, options=options)
+        stream = video.add_stream("libx264", rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number in range(frames):
             top, left = (2 * number) % (3072 - height), (3 * number) % (3072 - width)
             part = np.ascontiguousarray(pixels[top : top + height, left : left + width])
             frame = av.VideoFrame.from_ndarray(part, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, FPS)
-            film.mux(stream.encode(frame))
-        film.mux(stream.encode(None))
+            video.mux(stream.encode(frame))
+        video.mux(stream.encode(None))
 
 
 if __name__ == "__main__":

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from sdgraph.errors import InvalidValueError
-from sdgraph.execution import thread_pool
-from sdgraph.execution.thread_pool import available_cores, thread_count
+from sdgraph.values import threads
+from sdgraph.values.threads import available_cores, thread_count
 
 
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder in place of that of the control groups, on a machine with eight cores."""
-    monkeypatch.setattr(thread_pool, "_GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(thread_pool, "_MEMBERSHIP", tmp_path / "membership")
-    monkeypatch.setattr(thread_pool, "_allowed_cores", lambda: 8)
-    thread_pool.quotas.cache_clear()
+    monkeypatch.setattr(threads, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(threads, "_MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(threads, "_allowed_cores", lambda: 8)
+    threads.quotas.cache_clear()
     yield tmp_path
-    thread_pool.quotas.cache_clear()
+    threads.quotas.cache_clear()
 
 
 def write(path: Path, text: str) -> None:

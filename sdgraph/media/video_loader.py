@@ -1,4 +1,4 @@
-"""Loads videos: short ones into memory, films as streams whose frames are read when needed.
+"""Loads videos: short ones into memory, long ones as streams whose frames are read when needed.
 
 1. `LoadVideo` gives a video of at most `IN_MEMORY_BYTES` of frames as arrays.
 2. Of a longer one, the times of all frames are read (`frame_index`). They say which frame of the
@@ -65,7 +65,7 @@ def load_video(
         longest: As for `read_video`.
 
     Raises:
-        MediaError: As for `read_video`. For a film, a damaged frame raises it when it is read.
+        MediaError: As for `read_video`. A damaged frame of a stream raises it when it is read.
     """
     path = Path(path)
     part: dict[str, Any] = {"start": start, "seconds": seconds, "fps": fps}
@@ -79,15 +79,15 @@ def load_video(
         frames: Any = video.frames
         rate = video.fps
     else:
-        film = _open_film(path, longest=longest, **part)
-        rate, frames = film.rate, film.frames
+        opened = _open_stream(path, longest=longest, **part)
+        rate, frames = opened.rate, opened.frames
         if prod(frames.shape) <= IN_MEMORY_BYTES:
             frames = frames.array()
     sound = read_sound(path, SoundPart(start, len(frames) / rate))
     return Video(frames, rate) if sound is None else Video(frames, rate, *sound)
 
 
-class _Film(NamedTuple):
+class _OpenedStream(NamedTuple):
     frames: ArrayStream
     rate: float
 
@@ -101,9 +101,9 @@ class _Index(NamedTuple):
     """For each frame of the video the number of the frame in the file."""
 
 
-def _open_film(
+def _open_stream(
     path: Path, *, start: float, seconds: float | None, fps: float | None, longest: int | None
-) -> _Film:
+) -> _OpenedStream:
     with convert_read_errors(path, "a video"):
         stamp = FileStamp.of(path)
         stamps = _frame_stamps(path)
@@ -128,7 +128,7 @@ def _open_film(
     make = SequentialChunks(open_frames, chunk_length(first.nbytes))
     shape = (len(sources), *first.shape)
     length, most_bytes = chunk_length(first.nbytes), memory_bytes() // 2
-    return _Film(ArrayStream(shape, "uint8", length, make, most_bytes=most_bytes), rate)
+    return _OpenedStream(ArrayStream(shape, "uint8", length, make, most_bytes=most_bytes), rate)
 
 
 def _frame_stamps(path: Path) -> list[FrameStamp]:

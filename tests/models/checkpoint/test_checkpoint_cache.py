@@ -11,8 +11,8 @@ import pytest
 
 from sdgraph import Checkpoint
 from sdgraph.files import stamps, tree_stamps
-from sdgraph.models import KeptCheckpoints, ResolvedCheckpoint, resolve, session_scope
-from sdgraph.models.checkpoint import kept_checkpoints
+from sdgraph.models import CheckpointCache, ResolvedCheckpoint, resolve, session_scope
+from sdgraph.models.checkpoint import checkpoint_cache
 from sdgraph.models.formats import pickles
 from tests.support import fake_checkpoints
 
@@ -31,7 +31,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def resolved(kept: KeptCheckpoints, source: Path) -> ResolvedCheckpoint:
+def resolved(kept: CheckpointCache, source: Path) -> ResolvedCheckpoint:
     """The checkpoint as a run of the session would read it, with hashes of its files."""
     with session_scope(kept):
         found = resolve(Checkpoint(str(source)))
@@ -41,9 +41,9 @@ def resolved(kept: KeptCheckpoints, source: Path) -> ResolvedCheckpoint:
 
 
 def test_an_unchanged_checkpoint_is_the_same_object_in_the_next_run(model: Path) -> None:
-    kept = KeptCheckpoints()
+    kept = CheckpointCache()
     assert resolved(kept, model) is resolved(kept, model)
-    assert resolved(KeptCheckpoints(), model) is not resolved(kept, model), (
+    assert resolved(CheckpointCache(), model) is not resolved(kept, model), (
         "each session has its own"
     )
 
@@ -67,7 +67,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_after_a_change_the_checkpoint_is_read_again(model: Path, change: str) -> None:
-    kept = KeptCheckpoints()
+    kept = CheckpointCache()
     before = resolved(kept, model)
     CHANGES[change](model)
     after = resolved(kept, model)
@@ -80,12 +80,12 @@ def test_a_checkpoint_that_was_just_written_is_not_kept(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stamps, "SETTLING_NS", 10**12)
-    kept = KeptCheckpoints()
+    kept = CheckpointCache()
     assert resolved(kept, model) is not resolved(kept, model)
 
 
 def test_allowing_pickles_reads_a_checkpoint_again(model: Path) -> None:
-    kept = KeptCheckpoints()
+    kept = CheckpointCache()
     before = resolved(kept, model)
     with pickles.allow():
         assert resolved(kept, model) is not before
@@ -93,7 +93,7 @@ def test_allowing_pickles_reads_a_checkpoint_again(model: Path) -> None:
 
 def test_a_checkpoint_with_parts_from_elsewhere_is_not_kept(model: Path) -> None:
     mixed = Checkpoint(str(model), vae=str(model / "vae"))
-    kept = KeptCheckpoints()
+    kept = CheckpointCache()
     found = []
     for _ in range(2):
         with session_scope(kept):
@@ -104,9 +104,9 @@ def test_a_checkpoint_with_parts_from_elsewhere_is_not_kept(model: Path) -> None
 def test_so_many_checkpoints_are_kept_at_most(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_checkpoints, "MAX_KEPT", 1)
+    monkeypatch.setattr(checkpoint_cache, "MAX_KEPT", 1)
     other = Path(shutil.copytree(model, tmp_path / "other"))
-    kept = KeptCheckpoints()
+    kept = CheckpointCache()
     first = resolved(kept, model)
     second = resolved(kept, other)
     assert resolved(kept, other) is second

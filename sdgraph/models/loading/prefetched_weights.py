@@ -42,7 +42,7 @@ class WeightsKey(NamedTuple):
             return None
 
 
-class WeightsAhead:
+class PrefetchedWeights:
     """Announced weights, and those that were read and not taken yet. Safe to share by threads."""
 
     def __init__(self) -> None:
@@ -99,11 +99,11 @@ class WeightsAhead:
         return len(self._futures)
 
 
-weights_ahead = WeightsAhead()
+prefetched_weights = PrefetchedWeights()
 """Those of this process."""
 
 
-def can_be_read_ahead(part: ResolvedPart) -> bool:
+def can_prefetch(part: ResolvedPart) -> bool:
     """Whether a component is built from tensors that were read before, not by a library's reader.
 
     Raises CheckpointError or OSError if its files cannot be read.

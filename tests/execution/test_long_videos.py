@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from sdgraph import Graph, In, Node, NodeFailedError, Session, events
-from sdgraph.media import films, load_video, read_video, write_video
+from sdgraph.media import load_video, read_video, video_loader, write_video
 from sdgraph.nodes import Canny, Frame, Frames, LoadVideo, SaveVideo, VideoFromFrames
 from sdgraph.store import Store
 from sdgraph.values import Image, Video
-from tests.support.small_films import damage, noisy_film, tone
+from tests.support.small_videos import damage, noisy_film, tone
 
 COUNT = 60
 """The frames of the film: four chunks."""
@@ -44,7 +44,7 @@ class Tinted(Node[Image]):
 
 @pytest.fixture(autouse=True)
 def _every_video_is_a_film(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sdgraph.media.films.IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("sdgraph.media.video_loader.IN_MEMORY_BYTES", 0)
     calls.clear()
 
 
@@ -133,13 +133,13 @@ def test_an_unchanged_film_is_not_decoded_again_where_all_that_is_made_of_it_is_
     film: Path, tmp_path: Path, expensive: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[int] = []
-    read = films._next_frame
+    read = video_loader._next_frame
 
     def count(*arguments: Any) -> Any:
         decoded.append(arguments[1])
         return read(*arguments)
 
-    monkeypatch.setattr(films, "_next_frame", count)
+    monkeypatch.setattr(video_loader, "_next_frame", count)
     for number in range(3):
         decoded.clear()
         calls.clear()
@@ -175,7 +175,7 @@ def test_frames_that_take_little_time_are_not_kept(film: Path, tmp_path: Path, c
 def test_what_was_done_before_a_failure_is_remembered_and_the_error_names_node_and_frame(
     film: Path, tmp_path: Path, expensive: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sdgraph.values.streams.thread_count", lambda: 0)
+    monkeypatch.setattr("sdgraph.values.streams.worker_count", lambda: 0)
     session = Session(store=Store(folder=tmp_path / "store"))
     node = saved(tinted(film, fails_at=40), tmp_path / "a.mp4")
     with pytest.raises(NodeFailedError, match="this one cannot be tinted") as caught:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdgraph.store import DiskStore, known_names
-from sdgraph.store.known_names import Freshness, KnownKeys, Subfolders
+from sdgraph.store import DiskStore, key_index
+from sdgraph.store.key_index import Freshness, KeyIndex, SubfolderIndex
 from sdgraph.values import content_of
 
 NUMBERS = st.integers(0, 5)
@@ -37,8 +37,8 @@ def test_two_stores_of_a_folder_see_what_each_has_written(
     actions: list[tuple[str, bool, int]],
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(known_names, "_LOOKUPS_PER_PAGE", 0)  # keys are read at the first lookup
-        patch.setattr(known_names, "SEEN_S", 0.0)
+        patch.setattr(key_index, "_LOOKUPS_PER_PAGE", 0)  # keys are read at the first lookup
+        patch.setattr(key_index, "SEEN_S", 0.0)
         stores = [DiskStore(Path(folder), packs=True) for _ in range(2)]
         runs: tuple[list[AbstractContextManager[None]], ...] = ([], [])
         written: set[int] = set()
@@ -63,8 +63,8 @@ def test_two_stores_of_a_folder_see_what_each_has_written(
 def test_what_was_seen_counts_for_a_moment_of_a_run_and_not_for_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known_names, "SEEN_S", 60.0)
-    monkeypatch.setattr(known_names, "_LOOKUPS_PER_PAGE", 0)
+    monkeypatch.setattr(key_index, "SEEN_S", 60.0)
+    monkeypatch.setattr(key_index, "_LOOKUPS_PER_PAGE", 0)
     ours, other = (DiskStore(tmp_path, packs=True) for _ in range(2))
     large = bytes(100_000)
     put(ours, 1, 1)
@@ -84,24 +84,24 @@ def test_what_was_seen_counts_for_a_moment_of_a_run_and_not_for_the_next(
 def test_a_folder_that_changes_twice_in_a_tick_of_its_clock_is_listed_again(
     tmp_path: Path,
 ) -> None:
-    subfolders = Subfolders(str(tmp_path), Freshness())
-    assert subfolders.lack("ab")
+    subfolders = SubfolderIndex(str(tmp_path), Freshness())
+    assert subfolders.lacks("ab")
     before = tmp_path.stat()
     (tmp_path / "ab").mkdir()
     os.utime(tmp_path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert not subfolders.lack("ab") and subfolders.lack("cd")
-    gone = Subfolders(str(tmp_path / "gone"), Freshness())
-    assert gone.lack("ab")
+    assert not subfolders.lacks("ab") and subfolders.lacks("cd")
+    gone = SubfolderIndex(str(tmp_path / "gone"), Freshness())
+    assert gone.lacks("ab")
 
 
 def test_an_unchanged_folder_is_listed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.utime(tmp_path, (time.time() - 100, time.time() - 100))
-    subfolders = Subfolders(str(tmp_path), Freshness())
-    assert subfolders.lack("ab")
+    subfolders = SubfolderIndex(str(tmp_path), Freshness())
+    assert subfolders.lacks("ab")
     monkeypatch.setattr(os, "listdir", None)
-    assert subfolders.lack("ab")
+    assert subfolders.lacks("ab")
 
 
 def test_keys_are_read_when_that_is_worth_it(tmp_path: Path) -> None:
@@ -109,11 +109,11 @@ def test_keys_are_read_when_that_is_worth_it(tmp_path: Path) -> None:
     connection.execute("CREATE TABLE records (key BLOB)")
     connection.execute("CREATE TABLE aliases (alias BLOB)")
     connection.execute("INSERT INTO records VALUES (?)", (key(1),))
-    known = KnownKeys(Freshness())
+    known = KeyIndex(Freshness())
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    few = known_names._LOOKUPS_PER_PAGE * pages - 1
-    assert not any(known.lack(connection, key(2)) for _ in range(few))
-    assert known.lack(connection, key(2)) and not known.lack(connection, key(1))
+    few = key_index._LOOKUPS_PER_PAGE * pages - 1
+    assert not any(known.lacks(connection, key(2)) for _ in range(few))
+    assert known.lacks(connection, key(2)) and not known.lacks(connection, key(1))
     known.add([key(2)])
-    assert not known.lack(connection, key(2))
+    assert not known.lacks(connection, key(2))
     connection.close()

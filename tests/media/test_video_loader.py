@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from sdgraph.errors import MediaError
-from sdgraph.media import films, load_video, read_video, write_video
+from sdgraph.media import load_video, read_video, video_loader, write_video
 from sdgraph.values import Video
-from tests.support.small_films import damage, noisy_film, tone
+from tests.support.small_videos import damage, noisy_film, tone
 
 
 @pytest.fixture(autouse=True)
 def _every_video_is_a_film(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(films, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(video_loader, "IN_MEMORY_BYTES", 0)
     monkeypatch.setattr("sdgraph.media.sound_reader.IN_MEMORY_BYTES", 0)
 
 
@@ -137,7 +137,7 @@ def test_a_film_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None
 def test_a_film_beyond_the_memory_is_loaded_and_refused_where_all_of_it_is_needed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sdgraph.media.films.memory_bytes", lambda: 100_000)
+    monkeypatch.setattr("sdgraph.media.video_loader.memory_bytes", lambda: 100_000)
     film = load_video(folder / "film.mp4")
     assert len(list(film.pixels())) == 50
     with pytest.raises(ValueError, match="half of the memory"):

@@ -1,7 +1,7 @@
-"""Films: Canny's edges of each frame, beside a loop of PyAV and OpenCV.
+"""Videos: Canny's edges of each frame, beside a loop of PyAV and OpenCV.
 
-Each run is a process, so that its peak of memory is its own. `rows` has films of 120 and 480 frames
-at 640×360 and one of 1080p; `long_rows` one of 10,000 frames, which takes some ten minutes.
+Each run is a process, so that its peak of memory is its own. `rows` has videos of 120 and 480
+frames at 640×360 and one of 1080p; `long_rows` one of 10,000 frames, which takes some ten minutes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from .film_scripts import make_film
 from .timing import Row, compiled_environment
+from .video_scripts import make_video
 
 ROUNDS = 3
 _SMALL, _FULL_HD = (640, 360), (1920, 1080)
@@ -29,7 +29,7 @@ class _Run(NamedTuple):
 
 
 def _start(way: str, source: Path, target: Path) -> subprocess.Popen[str]:
-    script = [sys.executable, "-m", "tests.benchmarks.film_scripts", way, str(source), str(target)]
+    script = [sys.executable, "-m", "tests.benchmarks.video_scripts", way, str(source), str(target)]
     return subprocess.Popen(script, stdout=subprocess.PIPE, text=True, env=compiled_environment())
 
 
@@ -46,7 +46,7 @@ def _run(way: str, source: Path) -> _Run:
 
 
 def _halves(first: Path, second: Path) -> float:
-    """The seconds of the slower of two loops at the same time, each with half of the film."""
+    """The seconds of the slower of two loops at the same time, each with half of the video."""
     running = [_start("loop", path, path.with_suffix(".edges.mp4")) for path in (first, second)]
     return max(_finish(process).wall for process in running)
 
@@ -59,41 +59,41 @@ def _memory_row(what: str, source: Path, aim: str) -> Row:
 
 
 def rows() -> Iterator[Row]:
-    """CPU and wall time of films, start of the process included, and the peak of memory."""
+    """CPU and wall time of videos, start of the process included, and the peak of memory."""
     with TemporaryDirectory() as folder:
-        film, first, second = (Path(folder) / f"{name}.mp4" for name in ("film", "a", "b"))
-        make_film(film, 480)
+        video, first, second = (Path(folder) / f"{name}.mp4" for name in ("video", "a", "b"))
+        make_video(video, 480)
         for half in (first, second):
-            make_film(half, 240)
+            make_video(half, 240)
         minute = Path(folder) / "minute.mp4"
-        pairs = [(_run("graph", film), _run("loop", film)) for _ in range(ROUNDS)]
+        pairs = [(_run("graph", video), _run("loop", video)) for _ in range(ROUNDS)]
         yield _ratio_row(
-            "film of 480 frames, Canny: CPU",
+            "video of 480 frames, Canny: CPU",
             [(ours.cpu, bare.cpu) for ours, bare in pairs],
             "bare loop",
         )
-        walls = [(_run("graph", film).wall, _halves(first, second)) for _ in range(ROUNDS)]
-        yield _ratio_row("the same: wall, all cores", walls, "two loops of half the film")
-        make_film(minute, 1500)
+        walls = [(_run("graph", video).wall, _halves(first, second)) for _ in range(ROUNDS)]
+        yield _ratio_row("the same: wall, all cores", walls, "two loops of half the video")
+        make_video(minute, 1500)
         for half in (first, second):
-            make_film(half, 750)
+            make_video(half, 750)
         walls = [(_run("graph", minute).wall, _halves(first, second)) for _ in range(ROUNDS)]
-        yield _ratio_row("a film of a minute: wall, all cores", walls, "two loops of half the film")
+        yield _ratio_row("a minute of video: wall, all cores", walls, "two loops of half of it")
         torch = "imported" if any(ours.imports_torch for ours, _ in pairs) else "not imported"
         yield Row("the same: torch", torch, "–", "–", "not imported")
-        yield _memory_row("the same", film, "≤ 300 MB")
-        make_film(film, 120)
-        yield _memory_row("120 frames", film, "≤ 300 MB")
-        make_film(film, 120, _FULL_HD)
-        yield _memory_row("120 frames of 1080p", film, "≤ 500 MB")
+        yield _memory_row("the same", video, "≤ 300 MB")
+        make_video(video, 120)
+        yield _memory_row("120 frames", video, "≤ 300 MB")
+        make_video(video, 120, _FULL_HD)
+        yield _memory_row("120 frames of 1080p", video, "≤ 500 MB")
 
 
 def long_rows() -> Iterator[Row]:
-    """The peak of memory of a film of 10,000 frames."""
+    """The peak of memory of a video of 10,000 frames."""
     with TemporaryDirectory() as folder:
-        film = Path(folder) / "film.mp4"
-        make_film(film, 10_000)
-        yield _memory_row("10,000 frames", film, "≤ 300 MB")
+        video = Path(folder) / "video.mp4"
+        make_video(video, 10_000)
+        yield _memory_row("10,000 frames", video, "≤ 300 MB")
 
 
 def _ratio_row(what: str, pairs: list[tuple[float, float]], beside: str) -> Row:

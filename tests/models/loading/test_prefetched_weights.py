@@ -17,11 +17,11 @@ from sdgraph.models import ModelCache, Prefetcher, PrefetchRequest, Weights, res
 from sdgraph.models.loading import loader, prefetch
 from sdgraph.models.loading.loader import load_quietly
 from sdgraph.models.loading.pinned_copies import move_module
-from sdgraph.models.loading.weights_ahead import (
-    WeightsAhead,
+from sdgraph.models.loading.prefetched_weights import (
+    PrefetchedWeights,
     WeightsKey,
-    can_be_read_ahead,
-    weights_ahead,
+    can_prefetch,
+    prefetched_weights,
 )
 from sdgraph.values import Part
 
@@ -38,7 +38,7 @@ KEYS = [WeightsKey((), name) for name in ("float16", "float32")]
     )
 )
 def test_weights_are_taken_once_and_only_if_they_were_read(moves: list[Any]) -> None:
-    ahead, model = WeightsAhead(), dict[WeightsKey, Any]()
+    ahead, model = PrefetchedWeights(), dict[WeightsKey, Any]()
     for move, key in moves:
         if move == "announce":
             assert ahead.announce(key) is (key not in model)
@@ -60,7 +60,7 @@ def test_weights_are_taken_once_and_only_if_they_were_read(moves: list[Any]) -> 
 
 
 def test_a_load_waits_for_weights_that_are_being_read_but_not_for_those_in_the_queue() -> None:
-    ahead, reading, finish = WeightsAhead(), threading.Event(), threading.Event()
+    ahead, reading, finish = PrefetchedWeights(), threading.Event(), threading.Event()
 
     def read() -> dict[str, Any]:
         reading.set()
@@ -99,10 +99,10 @@ def test_a_module_of_weights_read_ahead_is_the_same_and_reads_no_file(
 
     expected = load_quietly(resolve_part(UNET), dtype, "cpu").state_dict()
     reader = prefetched(UNET, dtype)
-    assert len(weights_ahead) == 1
+    assert len(prefetched_weights) == 1
     monkeypatch.delattr(loader, "read_weights")
     module = load_quietly(resolve_part(UNET), dtype, "cpu")
-    assert not len(weights_ahead), "they are the module's own now"
+    assert not len(prefetched_weights), "they are the module's own now"
     reader.close()
     state = module.state_dict()
     assert list(state) == list(expected)
@@ -114,17 +114,17 @@ def test_a_module_of_weights_read_ahead_is_the_same_and_reads_no_file(
 @pytest.mark.torch
 def test_without_room_files_are_read_but_nothing_is_held() -> None:
     reader = prefetched(UNET, "float16", has_room=lambda size: False)
-    (future,) = weights_ahead._futures.values()
+    (future,) = prefetched_weights._futures.values()
     assert future.result(30) is None
     reader.close()
-    assert not len(weights_ahead)
+    assert not len(prefetched_weights)
 
 
 @pytest.mark.torch
 def test_weights_that_are_not_used_are_freed_at_the_end() -> None:
     reader = prefetched(UNET, "float16")
     reader.drop()
-    assert not len(weights_ahead)
+    assert not len(prefetched_weights)
     reader.close()
 
 
@@ -171,13 +171,13 @@ def test_closing_while_weights_are_read_ends_soon(monkeypatch: pytest.MonkeyPatc
     assert began.wait(30)
     before = time.monotonic()
     reader.close()
-    assert time.monotonic() - before < 15 and not len(weights_ahead)
+    assert time.monotonic() - before < 15 and not len(prefetched_weights)
 
 
 def test_what_a_library_reads_by_itself_is_not_held() -> None:
-    assert can_be_read_ahead(resolve_part(UNET))
-    assert not can_be_read_ahead(resolve_part(Part(Checkpoint("tiny/turbo"), "text_encoder")))
-    assert not can_be_read_ahead(resolve_part(Part(Checkpoint("tiny/turbo"), "scheduler")))
+    assert can_prefetch(resolve_part(UNET))
+    assert not can_prefetch(resolve_part(Part(Checkpoint("tiny/turbo"), "text_encoder")))
+    assert not can_prefetch(resolve_part(Part(Checkpoint("tiny/turbo"), "scheduler")))
 
 
 @pytest.mark.torch

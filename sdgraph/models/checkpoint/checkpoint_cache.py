@@ -39,7 +39,7 @@ class _State:
     are_pickles_allowed: bool
 
 
-class KeptCheckpoints:
+class CheckpointCache:
     """The resolved checkpoints of one session, each with the state of its folder."""
 
     def __init__(self) -> None:
