@@ -114,12 +114,14 @@ class Diffusion(DiffusionFields[T_co], Generic[T_co]):
             pipe,
             prompt_embeddings.with_encoding_for(self.family, self.known_checkpoint),
             models,
-            prompt,
-            negative_prompt,
-            guided=self.is_guided,
-            vectors=textual_inversion.load_vectors(models),
-            clip_skip=self.known_checkpoint.clip_skip,
-            pictures=pictures,
+            prompt_embeddings.PromptInputs(
+                prompt=prompt,
+                negative=negative_prompt,
+                guided=self.is_guided,
+                vectors=textual_inversion.load_vectors(models),
+                clip_skip=self.known_checkpoint.clip_skip,
+                pictures=pictures,
+            ),
         )
 
     def working_memory(self, sizes: Mapping[str, int], dtype: str) -> int:

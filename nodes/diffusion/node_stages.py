@@ -10,6 +10,7 @@ from sdgraph.models import Models, quiet_libraries, resolve
 from sdgraph.nodes.diffusion.adapters import lora
 from sdgraph.nodes.diffusion.pipelines.pipeline_settings import make_text_pipeline
 from sdgraph.nodes.diffusion.prompts.prompt_embeddings import (
+    PromptInputs,
     embedding_bytes,
     embedding_stage,
     with_encoding_for,
@@ -103,16 +104,14 @@ def embed_alone(
         performance.apply_kernels(node.tuning, models.device),
         offload_modules(pipe, node.offload, models.device, family),
     ):
-        return embedding_bytes(
-            pipe,
-            family,
-            models.device,
-            arguments["prompt"],
-            arguments["negative_prompt"],
+        inputs = PromptInputs(
+            prompt=arguments["prompt"],
+            negative=arguments["negative_prompt"],
             guided=node.is_guided,
             clip_skip=checkpoint.clip_skip,
             pictures=node.seen_pictures(arguments),
         )
+        return embedding_bytes(pipe, family, models.device, inputs)
 
 
 def embedding_memory(

@@ -197,10 +197,12 @@ class RefinedDiffusion(ReferenceGuided[T_co], Generic[T_co]):
                 pipe,
                 family,
                 models,
-                prompt,
-                negative_prompt,
-                guided=self.is_guided,
-                clip_skip=refiner.clip_skip,
+                prompt_embeddings.PromptInputs(
+                    prompt=prompt,
+                    negative=negative_prompt,
+                    guided=self.is_guided,
+                    clip_skip=refiner.clip_skip,
+                ),
                 stage=_STAGE,
             )
             return pipe(

@@ -50,7 +50,7 @@ def new_workflow(name: str, source: str) -> list[NewFile]:
     return [
         *(NewFile(file, content) for file, content in copied.items()),
         NewFile.text(SCHEMA_FILE, _schema(), shared=True),
-        NewFile.text(f"{stem}.yaml", SCHEMA_COMMENT + _at_root(own)),
+        NewFile.text(f"{stem}.yaml", SCHEMA_COMMENT + _with_paths_inside(own)),
     ]
 
 
@@ -83,12 +83,12 @@ def _files_read(text: str, folder: Path) -> Iterator[tuple[Path, bytes]]:
         if path.suffix == ".yaml":
             inner = content.decode()
             yield from _files_read(inner, path.parent)
-            content = _at_root(inner).encode()
+            content = _with_paths_inside(inner).encode()
         yield Path(reference.replace("../", "")), content
 
 
-def _at_root(text: str) -> str:
-    """A workflow's text with the files beside its folder in a folder below it."""
+def _with_paths_inside(text: str) -> str:
+    """A workflow's text in which `../samples/a.png` and the like are `samples/a.png`."""
     return _FILE.sub(lambda match: match[0].replace("../", ""), text)
 
 

@@ -145,14 +145,8 @@ class EventLines:
                     self._losses[event.node] = event.loss
                 if event.note is not None:
                     return f"{event.node:{self._width}}  {event.note}"
-            case events.Loaded():
-                size, seconds = format_bytes(event.bytes), format_seconds(event.seconds)
-                return f"  loaded {event.component}  {size}  {seconds}"
-            case events.Moved():
-                size, seconds = format_bytes(event.bytes), format_seconds(event.seconds)
-                return f"  moved {event.component} to {event.device}  {size}  {seconds}"
-            case events.Evicted():
-                return f"  dropped {event.component}  {format_bytes(event.bytes)}"
+            case events.Loaded() | events.Moved() | events.Evicted():
+                return _format_memory_event(event)
             case events.Warned():
                 return f"warning: {event.message}"
             case events.Skipped():
@@ -325,6 +319,17 @@ def _json_lines(out: TextIO) -> events.Listener:
         write_line(json.dumps(event.as_data(), ensure_ascii=False), out)
 
     return listen
+
+
+def _format_memory_event(event: events.Loaded | events.Moved | events.Evicted) -> str:
+    """The line for a component that is loaded, moved or dropped."""
+    size = format_bytes(event.bytes)
+    if isinstance(event, events.Evicted):
+        return f"  dropped {event.component}  {size}"
+    seconds = format_seconds(event.seconds)
+    if isinstance(event, events.Moved):
+        return f"  moved {event.component} to {event.device}  {size}  {seconds}"
+    return f"  loaded {event.component}  {size}  {seconds}"
 
 
 def _loss(loss: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The versions of libraries that sdgraph needs and was tested with, beside those that are here."""
+"""The versions of libraries: needed, tested, and installed."""
 
 from __future__ import annotations
 

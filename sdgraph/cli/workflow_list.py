@@ -17,12 +17,12 @@ from .argument_error import ArgumentError
 
 State = Literal["here", "made at first use", "not here"]
 
-IMPLIED = {
+DEFAULT_CONTROLNETS = {
     "reference/chain": ("lllyasviel/sd-controlnet-canny", "lllyasviel/sd-controlnet-depth"),
     "reference/controlnet": ("lllyasviel/sd-controlnet-canny",),
     "reference/pose": ("lllyasviel/sd-controlnet-openpose",),
 }
-"""Checkpoints of the hub that nodes of a workflow choose without being told to, by its name."""
+"""The ControlNets that a workflow uses by default and does not name, by the workflow's name."""
 
 _SCALARS = {bool: "bool", int: "int", float: "float", str: "str"}
 _SOURCE = re.compile(r"[\w.-]+/[\w.-]+")
@@ -55,7 +55,7 @@ class ListedWorkflow:
         path: Its file.
         description: What it does.
         inputs: What a user may set.
-        checkpoints: The sources of the checkpoints that it names, and those in IMPLIED.
+        checkpoints: The sources of the checkpoints that it names, and those in DEFAULT_CONTROLNETS.
     """
 
     name: str
@@ -126,7 +126,9 @@ def _read(name: str, path: Path) -> ListedWorkflow:
     data = yaml.load(path.read_bytes(), loader)  # a safe loader
     declared = data.get("inputs", {})
     inputs = tuple(_input(name, declaration) for name, declaration in declared.items())
-    sources = dict.fromkeys([*_sources(declared), *_sources(data["nodes"]), *IMPLIED.get(name, ())])
+    sources = dict.fromkeys(
+        [*_sources(declared), *_sources(data["nodes"]), *DEFAULT_CONTROLNETS.get(name, ())]
+    )
     return ListedWorkflow(name, path, data.get("description", ""), inputs, tuple(sources))
 
 

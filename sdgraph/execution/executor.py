@@ -33,8 +33,8 @@ from .schedule import Schedule
 from .step_runner import RunStoppedError, StepRunner
 from .step_threads import HEAVY_SECONDS, opencv_threads, takes_step
 
-LIGHT_THREADS = 2
-"""How many threads run light steps beside models, at least."""
+MIN_LIGHT_THREADS = 2
+"""The fewest threads for steps without models, while the calling thread runs models."""
 
 _LONGEST_PAUSE = 0.016
 """After so many seconds at most an idle thread looks again whether steps are worth a thread."""
@@ -307,17 +307,17 @@ class Executor:
 
 
 def _thread_count(light: int, threads: int, *, runs_models: bool) -> int:
-    """How many threads may run light steps beside the calling one.
+    """The number of threads to start, besides the calling thread.
 
     Args:
-        light: The number of light steps.
-        threads: How many threads may run steps.
-        runs_models: Whether other steps compute with models.
+        light: The number of steps without models.
+        threads: The number of threads that a run may use, the calling one included.
+        runs_models: Whether the plan has other steps, which the calling thread runs.
     """
     if threads < 2 or not light:
         return 0
     if runs_models:
-        return min(light, max(LIGHT_THREADS, threads - 1))
+        return min(light, max(MIN_LIGHT_THREADS, threads - 1))
     return min(light, threads) - 1
 
 

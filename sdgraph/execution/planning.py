@@ -62,17 +62,9 @@ def make_plan(
         InvalidValueError: A step alone is above a budget that the user has set.
     """
     limits, contents = limits or MemoryLimits(), contents or {}
-    # Variant by variant: in topological generations, results of all variants would be in memory.
-    order = list(graph.nodes) if graph.variants else graph.topological_order()
     lookup = look_up(graph, store, device, dtype, known_results or {}, batch)
-    needed = _needed_nodes(graph, order, lookup.results)
     frame_nodes = find_frame_nodes(graph.nodes)
-    nodes = [node for node in order if node in needed]
-    releases = _releases(graph, ((node, _inputs(node, lookup)) for node in nodes))
-    steps = [
-        _step(node, graph, store, lookup, frame_nodes, device, dtype, releases.get(node, ()))
-        for node in nodes
-    ]
+    steps = _steps(graph, store, lookup, frame_nodes, device, dtype)
     if any(step.uses for step in steps):
         units = group_batches(steps, frame_nodes, device, dtype or "float32", limits, batch)
         steps, memory_plan = _plan_memory(units, graph, device, dtype, limits, contents)
@@ -91,6 +83,26 @@ def make_plan(
         memory_plan.warnings,
         batch,
     )
+
+
+def _steps(
+    graph: Graph,
+    store: Store | None,
+    lookup: LookupResult,
+    frame_nodes: Container[Node[Any]],
+    device: str,
+    dtype: str | None,
+) -> list[Step]:
+    """The steps of all nodes whose results are needed, in the order of the graph."""
+    # Variant by variant: in topological generations, results of all variants would be in memory.
+    order = list(graph.nodes) if graph.variants else graph.topological_order()
+    needed = _needed_nodes(graph, order, lookup.results)
+    nodes = [node for node in order if node in needed]
+    releases = _releases(graph, ((node, _inputs(node, lookup)) for node in nodes))
+    return [
+        _step(node, graph, store, lookup, frame_nodes, device, dtype, releases.get(node, ()))
+        for node in nodes
+    ]
 
 
 def _complete_steps(

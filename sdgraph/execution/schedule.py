@@ -264,7 +264,7 @@ class Schedule:
 
 
 def _has_effect(kind: type[Node[Any]]) -> bool:
-    """Whether nodes of a class do something beside making a value."""
+    """Whether running a node of a class changes something outside of the run, such as a file."""
     return kind.effect or bool(kind.definition.targets)
 
 

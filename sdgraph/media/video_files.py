@@ -70,16 +70,12 @@ def write_video(
     """
     path = Path(path)
     provenance = reserve_hash(provenance) if provenance else None
-    suffix = path.suffix.lower()
-    if suffix not in Video.suffixes:
-        raise_media_error(
-            path, f"the suffix {path.suffix!r}", f"one of {', '.join(Video.suffixes)}", "rename it"
-        )
+    _refuse_other_suffix(path)
     import av
 
     with atomic_write(path) as temporary:
         try:
-            if suffix == ".gif":
+            if path.suffix.lower() == ".gif":
                 write_gif(video, temporary, provenance, progress or _ignore)
             else:
                 _encode(video, temporary, provenance, quality, progress or _ignore)
@@ -93,6 +89,12 @@ def write_video(
             fill_in_hash_of_file(temporary)
     write_sidecar(path, None)
     return provenance is not None
+
+
+def _refuse_other_suffix(path: Path) -> None:
+    if path.suffix.lower() not in Video.suffixes:
+        wanted = f"one of {', '.join(Video.suffixes)}"
+        raise_media_error(path, f"the suffix {path.suffix!r}", wanted, "rename it")
 
 
 def _ignore(number: int, frames: int, /) -> None:

@@ -25,7 +25,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -255,6 +255,10 @@ class DiskStore:
             self.not_storable[node] = str(error)
             self._warn(f"results of {node} are not kept on disk: {error}")
             return False
+        return self._write_file(key, chunks)
+
+    def _write_file(self, key: bytes, chunks: Sequence[bytes | memoryview]) -> bool:
+        """Writes a record into a file of its own; returns whether it was written."""
         path, size = self.path_of(key), sum(map(len, chunks))
         if size > self._budget.goal or _is_newer(path):
             return False

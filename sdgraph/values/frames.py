@@ -130,21 +130,13 @@ def run_per_frame(
         InvalidValueError: The series differ in length, or `run` refused a value; the error says
             in which frame.
     """
-    series = [
-        (name, item)
-        for name, value in arguments.items()
-        for item in (value if type(value) is tuple else (value,))
-        if isinstance(item, Series)
-    ]
+    series = _series_of_one_length(arguments)
     if not series:
         return run(**arguments)
-    total, fps = len(series[0][1]), series[0][1].fps
-    if any(len(items) != total for _, items in series):
-        counts = " and ".join(f"{len(items)} frames in {name}" for name, items in series)
-        refuse_value("the frames", counts, "as many in each", "cut the longer video by `seconds`")
+    total, fps = len(series[0]), series[0].fps
     run_frame = partial(_run_frame, run, _FrameProgress(progress, total), arguments)
-    streams = [items.stream for _, items in series if items.stream is not None]
-    sound = next(((s.sound, s.sound_rate) for _, s in series if s.sound is not None), (None, 0))
+    streams = [items.stream for items in series if items.stream is not None]
+    sound = next(((s.sound, s.sound_rate) for s in series if s.sound is not None), (None, 0))
     if not streams:
         return Series(map(run_frame, range(total)), fps, *sound)
     first, key_of = streams[0], None
@@ -156,6 +148,20 @@ def run_per_frame(
     if wrap_chunks is not None:
         make, key_of = wrap_chunks(make, first)
     return Series(Stream(total, first.chunk_length, make, key_of), fps, *sound)
+
+
+def _series_of_one_length(arguments: Mapping[str, Any]) -> list[Series]:
+    """The series among the arguments, which must have equally many items."""
+    series = [
+        (name, item)
+        for name, value in arguments.items()
+        for item in (value if type(value) is tuple else (value,))
+        if isinstance(item, Series)
+    ]
+    if len({len(items) for _, items in series}) > 1:
+        counts = " and ".join(f"{len(items)} frames in {name}" for name, items in series)
+        refuse_value("the frames", counts, "as many in each", "cut the longer video by `seconds`")
+    return [items for _, items in series]
 
 
 def _run_frame(

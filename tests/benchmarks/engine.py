@@ -59,10 +59,10 @@ class Join(Node[int]):
         return (left + right + self.place) % 1_000_003
 
 
-def chain(seed: int) -> Node[int]:
-    """A chain of 1,000 nodes that no other seed shares."""
+def chain(seed: int, length: int = NODES) -> Node[int]:
+    """A chain of nodes that no other seed shares."""
     node: Node[int] = Start(value=seed)
-    for _ in range(NODES - 1):
+    for _ in range(length - 1):
         node = Step(value=node)
     return node
 

@@ -23,12 +23,11 @@ from typing import Any
 from sdgraph import Graph, Node, Session
 from sdgraph.store import Store
 
-from .engine import Join, Start, Step
+from .engine import SIDE, chain, layers
 from .timing import Row, cpu_seconds
 
 ROUNDS = 7
 LENGTH = 100
-SIDE = 32
 
 Run = Callable[[int], object]
 """Makes the graph whose numbers begin with this one, and runs it."""
@@ -74,25 +73,11 @@ class MemoLoop:
         return row
 
 
-def _chain(seed: int) -> list[Node[int]]:
-    node: Node[int] = Start(value=seed)
-    for _ in range(LENGTH - 1):
-        node = Step(value=node)
-    return [node]
-
-
-def _layers(seed: int) -> list[Node[int]]:
-    row: list[Node[int]] = [Start(value=seed + place) for place in range(SIDE)]
-    for _ in range(SIDE - 1):
-        row = [
-            Join(left=row[place], right=row[(place + 1) % SIDE], place=place)
-            for place in range(SIDE)
-        ]
-    return row
-
-
 def _sdgraph(session: Session) -> Mapping[str, Run]:
-    makers: dict[str, Callable[[int], list[Node[int]]]] = {"chain": _chain, "layers": _layers}
+    makers: dict[str, Callable[[int], list[Node[int]]]] = {
+        "chain": lambda seed: [chain(seed, LENGTH)],
+        "layers": layers,
+    }
     return {
         name: lambda seed, make=make: session.run(Graph.of(*make(seed)))  # type: ignore[misc]
         for name, make in makers.items()

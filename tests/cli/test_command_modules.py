@@ -65,7 +65,14 @@ print(*(name.removeprefix("sdgraph.") for name in sys.modules), file=sys.stderr)
         *("execution", "history", "provenance", "store", "sweep", "media", "memory.vocabulary"),
         *("models.sources.hub_downloads", "models.sources.hub_listing"),
         *("models.loading.process_records", "models.loading.loader", "models.loading.cache"),
-        *("cli.run", "cli.cache", "cli.history", "cli.models", "cli.workflow_catalog", "cli.terminal"),
+        *(
+            "cli.run",
+            "cli.cache",
+            "cli.history",
+            "cli.models",
+            "cli.workflow_catalog",
+            "cli.terminal",
+        ),
         *("networkx", "numpy", "PIL", "rich", "torch", "huggingface_hub"),
     }
     loaded = {*done.stderr.split()}

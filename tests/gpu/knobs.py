@@ -10,29 +10,17 @@ from typing import Any, get_args
 import numpy as np
 
 from sdgraph.nodes.diffusion.tuning.offloading import Offload
-from sdgraph.nodes.diffusion.tuning.step_caches import StepCache
+from sdgraph.nodes.diffusion.tuning.performance import knob_choices
 from sdgraph.values import QUANTIZATIONS
 
 from .check import Bench, Check, SkippedError
 from .systems import node, pixels, run, session
 
-TUNINGS: Mapping[str, tuple[Any, ...]] = {
-    "vae": ("sliced", "tiled", "both"),
-    "attention": (
-        "native",
-        "_native_math",
-        "_native_flash",
-        "_native_efficient",
-        "_native_cudnn",
-        "xformers",
-        "sliced",
-    ),
-    "channels_last": (True,),
-    "compile": (True,),
-    "layerwise_casting": ("float8_e4m3fn", "float8_e5m2"),
-    "cache": get_args(StepCache),
+TUNINGS = {
+    name: tuple(choice for choice in choices if choice is not False)
+    for name, choices in knob_choices().items()
 }
-"""Every choice of every knob; a test compares it with the knobs that there are."""
+"""Every choice of every knob that changes something."""
 
 _ONLY_ON_CARDS = ("_native_efficient", "_native_cudnn", "xformers")
 _OF_TRANSFORMERS = ("cache",)

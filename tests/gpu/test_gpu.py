@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sdgraph.nodes.diffusion.tuning.performance import _CHOICES
+from sdgraph.nodes.diffusion.tuning.performance import Knobs
 from tests.gpu import __main__ as script
 from tests.gpu.check import Bench, Check, SkippedError, table
-from tests.gpu.knobs import TUNINGS
+from tests.gpu.knobs import checks
 from tests.gpu.runner import run_checks
 
 
@@ -64,11 +64,10 @@ def test_after_the_deadline_the_rest_is_skipped(tmp_path: Path) -> None:
 
 
 def test_every_choice_of_every_knob_is_a_check() -> None:
-    expected = {
-        knob: tuple(choice for choice in choices if choice is not False)
-        for knob, choices in _CHOICES.items()
-    }
-    assert dict(TUNINGS) == expected
+    names = {check.name for check in checks()}
+    assert {"vae: tiled", "attention: sliced", "compile: True", "quantization: nf4"} <= names
+    assert not {knob for knob in Knobs.__annotations__ if f"{knob}: " not in " ".join(names)}
+    assert "channels_last: False" not in names, "it changes nothing"
 
 
 @pytest.mark.torch

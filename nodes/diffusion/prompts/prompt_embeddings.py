@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -74,18 +74,30 @@ def embedding_stage(
     return Stage(stage, inputs, parts, (*wired, *pictures), runs_alone=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PromptInputs:
+    """What the embeddings for one picture or video are made of.
+
+    Args:
+        prompt: What the picture shows.
+        negative: What it must not show.
+        guided: Whether classifier-free guidance uses the negative prompt.
+        vectors: The vectors of textual inversions, by word.
+        clip_skip: How many of the last layers of CLIP are left out for the prompt.
+        pictures: The picture that the prompt speaks of, or a list of them, for text encoders that
+            see them.
+    """
+
+    prompt: str
+    negative: str
+    guided: bool
+    vectors: Mapping[str, Vectors] = field(default_factory=dict)
+    clip_skip: int | None = None
+    pictures: Any = None
+
+
 def embed_prompts(
-    pipe: Any,
-    family: ModelFamily,
-    models: Models,
-    prompt: str,
-    negative: str,
-    *,
-    guided: bool,
-    vectors: Mapping[str, Vectors] | None = None,
-    clip_skip: int | None = None,
-    pictures: Any = None,
-    stage: str = STAGE,
+    pipe: Any, family: ModelFamily, models: Models, inputs: PromptInputs, *, stage: str = STAGE
 ) -> dict[str, Any]:
     """The arguments with which a pipeline is called instead of the two prompts.
 
@@ -95,13 +107,7 @@ def embed_prompts(
         pipe: The pipeline, with text encoders unless the embeddings are remembered.
         family: The pipeline's family.
         models: The leased components, which also recall remembered embeddings.
-        prompt: What the picture shows.
-        negative: What it must not show.
-        guided: Whether classifier-free guidance uses the negative prompt.
-        vectors: The vectors of textual inversions, by word.
-        clip_skip: How many of the last layers of CLIP are left out for the prompt.
-        pictures: The picture that the prompt speaks of, or a list of them, for text encoders that
-            see them.
+        inputs: What is embedded.
         stage: The name of the stage whose result is remembered.
 
     Returns:
@@ -112,77 +118,42 @@ def embed_prompts(
         return {}
     from safetensors.torch import load
 
-    encode = partial(
-        embedding_bytes,
-        pipe,
-        family,
-        models.device,
-        prompt,
-        negative,
-        guided=guided,
-        vectors=vectors,
-        clip_skip=clip_skip,
-        pictures=pictures,
-    )
+    encode = partial(embedding_bytes, pipe, family, models.device, inputs)
     remembered = load(models.recall(stage, encode))
     return family.prompt_encoding.as_arguments(
         {name: tensor.to(models.device) for name, tensor in remembered.items()}
     )
 
 
-def embedding_bytes(
-    pipe: Any,
-    family: ModelFamily,
-    device: str,
-    prompt: str,
-    negative: str,
-    *,
-    guided: bool,
-    vectors: Mapping[str, Vectors] | None = None,
-    clip_skip: int | None = None,
-    pictures: Any = None,
-) -> bytes:
+def embedding_bytes(pipe: Any, family: ModelFamily, device: str, inputs: PromptInputs) -> bytes:
     """The embeddings of two prompts by name, as the bytes of a safetensors file.
 
-    The arguments are those of `embed_prompts`, with the device to compute on.
+    Args:
+        pipe: The pipeline, with text encoders.
+        family: The pipeline's family.
+        device: The device to compute on.
+        inputs: What is embedded.
     """
     import torch
     from safetensors.torch import save
 
     with torch.no_grad(), quiet_libraries():
-        tensors = _embeddings(
-            pipe,
-            family,
-            device,
-            prompt,
-            negative,
-            vectors or {},
-            guided=guided,
-            clip_skip=clip_skip,
-            pictures=pictures,
-        )
+        tensors = _embeddings(pipe, family, device, inputs)
     kept = family.prompt_encoding.without_padding(tensors)
     data: bytes = save({name: each.cpu().contiguous() for name, each in kept.items()})
     return data
 
 
 def _embeddings(
-    pipe: Any,
-    family: ModelFamily,
-    device: Any,
-    prompt: str,
-    negative: str,
-    vectors: Mapping[str, Vectors],
-    *,
-    guided: bool,
-    clip_skip: int | None,
-    pictures: Any,
+    pipe: Any, family: ModelFamily, device: str, inputs: PromptInputs
 ) -> dict[str, Any]:
     """The embeddings by name.
 
     The pipeline itself embeds prompts, except those that are read in windows and do not fit into
     one, have weights, have words of textual inversions, or are read without the last layers.
     """
+    prompt, negative, guided = inputs.prompt, inputs.negative, inputs.guided
+    vectors, clip_skip = inputs.vectors, inputs.clip_skip
     encoding = family.prompt_encoding
     if encoding.in_windows:
         prompts = [parse_weights(prompt), parse_weights(negative if guided else "")]
@@ -197,7 +168,9 @@ def _embeddings(
     else:
         for text in (encoding.instruction(pipe) + prompt, negative if guided else ""):
             _refuse_longer(pipe, family, text)
-    return dict(encoding.encode(pipe, prompt, negative, device, guided=guided, pictures=pictures))
+    return dict(
+        encoding.encode(pipe, prompt, negative, device, guided=guided, pictures=inputs.pictures)
+    )
 
 
 def _refuse_longer(pipe: Any, family: ModelFamily, text: str) -> None:

@@ -11,8 +11,9 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from importlib.util import find_spec
-from typing import Annotated, Any, Literal, NoReturn, TypedDict, cast, get_args
+from typing import Annotated, Any, Literal, NoReturn, TypedDict, cast, get_args, get_type_hints
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
@@ -50,22 +51,13 @@ class Knobs(TypedDict, total=False):
 KNOBS = tuple(Knobs.__annotations__)
 """The names of the settings."""
 
-_CHOICES: dict[str, tuple[Any, ...]] = {
-    "vae": ("sliced", "tiled", "both"),
-    "attention": (
-        "native",
-        "_native_math",
-        "_native_flash",
-        "_native_efficient",
-        "_native_cudnn",
-        "xformers",
-        "sliced",
-    ),
-    "channels_last": (True, False),
-    "compile": (True, False),
-    "layerwise_casting": ("float8_e4m3fn", "float8_e5m2"),
-    "cache": get_args(StepCache),
-}
+
+@cache
+def knob_choices() -> Mapping[str, tuple[Any, ...]]:
+    """The values that each setting may have, by its name."""
+    kinds = get_type_hints(Knobs)
+    return {name: (True, False) if kind is bool else get_args(kind) for name, kind in kinds.items()}
+
 
 _DESCRIPTIONS = {
     "vae": "decode one picture at a time (sliced), or by tiles that are blended (tiled)",
@@ -112,20 +104,20 @@ class _KnobsSchema:
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
         knobs = {
             key: {"enum": list(choices), "description": _DESCRIPTIONS[key]}
-            for key, choices in _CHOICES.items()
+            for key, choices in knob_choices().items()
         }
         return {"type": "object", "additionalProperties": False, "properties": knobs}
 
 
 def _parse(value: Any) -> _FrozenKnobs:
     if not isinstance(value, Mapping):
-        wanted = f"a map with any of {', '.join(_CHOICES)}"
+        wanted = f"a map with any of {', '.join(KNOBS)}"
         raise refuse("tuning", found=repr(value), wanted=wanted, fix="write {vae: tiled}")
     for key, chosen in value.items():
-        if key not in _CHOICES:
-            wanted, fix = f"one of {', '.join(_CHOICES)}", did_you_mean(str(key), _CHOICES)
+        if key not in KNOBS:
+            wanted, fix = f"one of {', '.join(KNOBS)}", did_you_mean(str(key), KNOBS)
             raise refuse("tuning", found=f"a key {key!r}", wanted=wanted, fix=fix)
-        choices = _CHOICES[key]
+        choices = knob_choices()[key]
         if chosen not in choices or type(chosen) is not type(choices[0]):
             words = ["true", "false"] if choices[0] is True else [str(choice) for choice in choices]
             raise refuse(

@@ -15,6 +15,7 @@ from sdgraph.memory import Budgets
 from sdgraph.models import ModelCache
 from sdgraph.nodes import Image2Image, Text2Image
 from sdgraph.nodes.diffusion.prompts import prompt_embeddings
+from sdgraph.nodes.diffusion.prompts.prompt_embeddings import PromptInputs
 from tests.nodes.diffusion.families.conftest import random_folder
 from tests.support import toys
 
@@ -114,12 +115,10 @@ def test_nodes_of_a_stage_that_fails_fail_and_others_run(
 ) -> None:
     real = prompt_embeddings._embeddings
 
-    def fail_for_a(
-        pipe: Any, family: Any, device: Any, prompt: str, *rest: Any, **more: Any
-    ) -> Any:
-        if prompt == "a":
+    def fail_for_a(pipe: Any, family: Any, device: Any, inputs: PromptInputs) -> Any:
+        if inputs.prompt == "a":
             raise ValueError("no such word")
-        return real(pipe, family, device, prompt, *rest, **more)
+        return real(pipe, family, device, inputs)
 
     monkeypatch.setattr(prompt_embeddings, "_embeddings", fail_for_a)
     graph = Graph.of(paint("a"), paint("a", seed=1), paint("b"))

@@ -17,6 +17,7 @@ from sdgraph.graph import Graph, Node, parts_of
 from sdgraph.models import resolve, resolve_part
 from sdgraph.nodes import Text2Image
 from sdgraph.nodes.diffusion.prompts import prompt_embeddings
+from sdgraph.nodes.diffusion.prompts.prompt_embeddings import PromptInputs
 from tests.nodes.diffusion.test_node import SYSTEMS
 from tests.support import toys
 from tests.support.effort import each_nth
@@ -98,11 +99,9 @@ def test_variants_of_a_run_that_remembers_nothing_encode_a_prompt_once(
     encoded: list[str] = []
     real = prompt_embeddings._embeddings
 
-    def counting_embeddings(
-        pipe: Any, family: Any, device: Any, prompt: str, *rest: Any, **more: Any
-    ) -> Any:
-        encoded.append(prompt)
-        return real(pipe, family, device, prompt, *rest, **more)
+    def counting_embeddings(pipe: Any, family: Any, device: Any, inputs: PromptInputs) -> Any:
+        encoded.append(inputs.prompt)
+        return real(pipe, family, device, inputs)
 
     monkeypatch.setattr(prompt_embeddings, "_embeddings", counting_embeddings)
     node = SYSTEMS["Text2Image"]
