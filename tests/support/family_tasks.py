@@ -91,6 +91,10 @@ _REASONS = {
     "LTX2DFRPipeline": "hands latents from one stage to the next, which no port carries",
     "LTX2DFRTemporalRefinePipeline": "works on latents, which no port carries",
     "LTXI2VLongMultiPromptPipeline": "needs a prompt for each part of a video, which no node takes",
+    "HunyuanVideoFramepackPipeline": "not built yet; it makes whole sections of frames, in place of "
+    "the number that is asked for",
+    "KolorsPipeline": "its tokenizer needs sentencepiece, which sdgraph does not require",
+    "KolorsImg2ImgPipeline": "its tokenizer needs sentencepiece, which sdgraph does not require",
     "latent upscale": "works on latents, which no port carries",
     "from image embeddings": "needs a prior that no family has",
     "ZImageOmniPipeline": "it encodes pictures in bfloat16, whatever the dtype of its VAE is",
@@ -132,7 +136,7 @@ def pairs() -> Iterator[Pair]:
                 yield Pair(family.label, name, task, f"equal bits: {where}" if where else "runs")
             if not own:
                 likely = _task_by_name(name, package)
-                reason = _REASONS.get(name) or _REASONS.get(likely, "no family has it")
+                reason = _REASONS.get(name) or _REASONS.get(likely, "not built yet")
                 yield Pair(label, name, likely, f"not: {reason}")
 
 

@@ -18,7 +18,7 @@ from sdgraph.errors import CheckpointError, Problem
 from sdgraph.files import FileStamp
 from sdgraph.formatting import with_article
 from sdgraph.models.formats.safetensors_files import refuse_damaged
-from sdgraph.models.formats.scaled_weights import has_scales, is_scale, scale_problem
+from sdgraph.models.formats.scaled_weights import has_scales, scale_problem, without_scales
 
 from .component_classes import is_listed
 
@@ -186,5 +186,5 @@ def _file_problem(path: Path, class_name: str, quantized: bool, stamp: FileStamp
         return Problem("", "a file without tensors", wanted, fix)
     if quantized or not has_scales(tensors):
         return mark_problem(tensors, class_name, quantized=quantized)
-    names = (name for name in tensors if not is_scale(name))
+    names = without_scales(tensors)
     return scale_problem(tensors) or mark_problem(names, class_name)

@@ -31,6 +31,11 @@ def is_scale(name: str) -> bool:
     return any(each.match(name) for each in (_SCALE, _UNUSED_SCALE, _OTHER_SCALE))
 
 
+def without_scales(names: Iterable[str]) -> list[str]:
+    """The names of the tensors that are no scales, in order."""
+    return [name for name in names if not is_scale(name)]
+
+
 def has_scales(names: Iterable[str]) -> bool:
     """Whether a file has weights with scales, by the names of its tensors."""
     return any(map(is_scale, names))

@@ -15,7 +15,7 @@ from sdgraph.values import DTYPE_BYTES, Part
 
 from .gguf_headers import stays_in_blocks
 from .safetensors_files import file_header
-from .scaled_weights import FP8_DTYPES, is_scale
+from .scaled_weights import FP8_DTYPES, without_scales
 from .single_file_kinds import component_tensors
 
 _FLOATS = ("F16", "BF16", "F32", "F64", *FP8_DTYPES)
@@ -124,9 +124,8 @@ def _count_numbers(
     counts: Counter[tuple[str, int, str]] = Counter()
     try:
         tensors = file_header(path, stamp).tensors
-        for name in tensors if prefix is None else component_tensors(tensors, prefix):
-            if prefix is None and is_scale(name):
-                continue
+        names = without_scales(tensors) if prefix is None else component_tensors(tensors, prefix)
+        for name in names:
             tensor = tensors[name]
             begins, ends = tensor["data_offsets"]
             if in_blocks and stays_in_blocks(name, tensor):
