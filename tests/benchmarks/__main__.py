@@ -1,11 +1,15 @@
-"""Prints the benchmark table: `OMP_NUM_THREADS=1 python -m tests.benchmarks [NAME …]`."""
+"""Prints the benchmark table: `OMP_NUM_THREADS=1 python -m tests.benchmarks [GROUP …]`.
+
+Each group of rows is measured in a process of its own and printed as soon as it is done, so that no
+group finds what another has imported or kept in memory.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
-from collections.abc import Iterable
 
 from sdgraph.provenance.record import installed_versions
 
@@ -54,11 +58,15 @@ ALL = {
 }
 
 
-def table(rows: Iterable[Row]) -> str:
-    """The rows as a Markdown table."""
-    lines = ["| what | sdgraph | beside it | ratio | aim |", "|---|---|---|---|---|"]
-    lines += [f"| {r.what} | {r.ours} | {r.beside} | {r.ratio} | {r.aim} |" for r in rows]
-    return "\n".join(lines)
+HEAD = "| what | sdgraph | beside it | ratio | aim |\n|---|---|---|---|---|"
+
+_ROWS_OF = "--rows-of"
+"""The option with which a process measures one group."""
+
+
+def format_row(row: Row) -> str:
+    """A row as a line of a Markdown table."""
+    return f"| {row.what} | {row.ours} | {row.beside} | {row.ratio} | {row.aim} |"
 
 
 def circumstances() -> str:
@@ -72,7 +80,20 @@ def circumstances() -> str:
     )
 
 
+def main() -> None:
+    """Prints the rows of one group, or the table of several."""
+    first, *others = sys.argv[1:] or list(ALL)
+    if first == _ROWS_OF:
+        for row in ALL[others[0]]():
+            print(format_row(row), flush=True)
+        return
+    print(f"{circumstances()}\n{HEAD}", flush=True)
+    for name in (first, *others):
+        command = [sys.executable, "-m", "tests.benchmarks", _ROWS_OF, name]
+        done = subprocess.run(command, check=False)
+        if done.returncode:
+            print(f"the group {name} failed", file=sys.stderr)
+
+
 if __name__ == "__main__":
-    names = sys.argv[1:] or list(ALL)
-    print(circumstances())
-    print(table(row for name in names for row in ALL[name]()))
+    main()

@@ -91,8 +91,7 @@ _REASONS = {
     "LTX2DFRPipeline": "hands latents from one stage to the next, which no port carries",
     "LTX2DFRTemporalRefinePipeline": "works on latents, which no port carries",
     "LTXI2VLongMultiPromptPipeline": "needs a prompt for each part of a video, which no node takes",
-    "HunyuanVideoFramepackPipeline": "not built yet; it makes whole sections of frames, in place of "
-    "the number that is asked for",
+    "HunyuanVideoFramepackPipeline": "not built yet; its videos have whole sections of frames",
     "KolorsPipeline": "its tokenizer needs sentencepiece, which sdgraph does not require",
     "KolorsImg2ImgPipeline": "its tokenizer needs sentencepiece, which sdgraph does not require",
     "latent upscale": "works on latents, which no port carries",
